@@ -1,0 +1,1 @@
+//! An async, pure-Rust Apache Kafka client.

@@ -1,0 +1,1 @@
+//! One file per API: wire types in, wire types out.

@@ -1,0 +1,1 @@
+//! The log of a partition: record batches, the four offsets, producer state, epochs.

@@ -1,0 +1,3 @@
+//! The `mockbroker` program.
+
+fn main() {}
