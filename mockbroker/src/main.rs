@@ -1,3 +1,7 @@
 //! The `mockbroker` program.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    mockbroker::cli::main()
+}

@@ -26,6 +26,11 @@ impl Timestamp {
         Self(self.0.saturating_add(millis))
     }
 
+    /// This instant minus `length`.
+    pub fn minus(self, length: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(length.as_millis()).unwrap_or(i64::MAX)))
+    }
+
     /// How long it is from `earlier` to this instant; zero if `earlier` is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))

@@ -1,1 +1,6 @@
-//! How a request becomes bytes and back.
+//! How a request becomes bytes and back: frames, headers, bodies. No sockets and no state.
+
+pub(crate) mod fetch;
+pub(crate) mod frame;
+pub(crate) mod outgoing;
+pub(crate) mod request;

@@ -1,0 +1,136 @@
+//! `MockBroker`: the handle that a test holds.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::AbortHandle;
+
+use crate::builder::MockBrokerBuilder;
+use crate::engine::Engine;
+use crate::error::StartError;
+use crate::net::{Listener, Registry};
+use crate::types::NodeId;
+
+/// A Kafka cluster in this process.
+///
+/// It lives on the tokio runtime that it was started on, has no thread of its own, and is gone when the last clone of this
+/// handle is dropped: its ports are free at once, its connections close as soon as the runtime has run.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let broker = mockbroker::MockBroker::builder().topic("orders", 12).start().await;
+/// println!("bootstrap.servers={}", broker.bootstrap_servers());
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct MockBroker {
+    alive: Arc<Alive>,
+}
+
+/// What is alive while a handle is.
+#[derive(Debug)]
+pub(crate) struct Alive {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) listeners: Vec<(NodeId, Listener)>,
+    pub(crate) timekeeper: AbortHandle,
+    pub(crate) idle_watch: AbortHandle,
+    pub(crate) bootstrap_servers: String,
+    pub(crate) seed: u64,
+}
+
+impl MockBroker {
+    /// Starts a cluster of one node on a free port of 127.0.0.1, in memory, with Kafka's defaults.
+    ///
+    /// # Panics
+    ///
+    /// With the text of the [`StartError`] if there is no tokio runtime or no port. [`MockBroker::try_start`] returns it.
+    ///
+    /// Dropping the future before it is ready starts nothing.
+    pub async fn start() -> Self {
+        Self::builder().start().await
+    }
+
+    /// As [`MockBroker::start`], with the error as a value.
+    ///
+    /// # Errors
+    ///
+    /// No tokio runtime, or no port to listen on.
+    pub async fn try_start() -> Result<Self, StartError> {
+        Self::builder().try_start().await
+    }
+
+    /// A cluster to be configured before it starts.
+    pub fn builder() -> MockBrokerBuilder {
+        MockBrokerBuilder::default()
+    }
+
+    pub(crate) fn new(alive: Alive) -> Self {
+        Self { alive: Arc::new(alive) }
+    }
+
+    /// `host:port` of every node, joined by commas: what a client takes as `bootstrap.servers`.
+    pub fn bootstrap_servers(&self) -> &str {
+        &self.alive.bootstrap_servers
+    }
+
+    /// The ids of the nodes, ascending.
+    pub fn node_ids(&self) -> Vec<NodeId> {
+        self.alive.listeners.iter().map(|(node, _)| *node).collect()
+    }
+
+    /// The seed of every id that this cluster gives out; with [`MockBrokerBuilder::seed`] it does so again.
+    pub fn seed(&self) -> u64 {
+        self.alive.seed
+    }
+
+    /// How many connections are open.
+    pub fn connection_count(&self) -> usize {
+        self.alive.registry.count()
+    }
+
+    /// Moves the time of a cluster that was built with [`Clock::manual`](crate::Clock::manual), and does all that falls
+    /// due on the way in its order: long polls end, retention deletes.
+    ///
+    /// # Panics
+    ///
+    /// If the cluster lives by the real clock, which nobody moves.
+    pub fn advance(&self, length: Duration) {
+        assert!(
+            self.alive.engine.is_manual(),
+            "this broker lives by the real clock: build it with .clock(Clock::manual()) to advance its time"
+        );
+        self.alive.engine.advance(length);
+    }
+
+    /// Panics if a request ended in a panic of its handler: a bug of this crate, which a test should not pass over.
+    pub fn assert_healthy(&self) {
+        let panics = self.alive.engine.panics();
+        assert_eq!(panics, 0, "{panics} requests made a handler panic: a bug of mockbroker, see the panic's message");
+    }
+
+    /// Closes the ports and every connection, for all clones of this handle, and returns when the last connection is gone.
+    ///
+    /// Dropping the future half-way leaves the rest to the runtime.
+    pub async fn shutdown(self) {
+        self.alive.stop();
+        self.alive.registry.all_ended().await;
+    }
+}
+
+impl Alive {
+    fn stop(&self) {
+        self.timekeeper.abort();
+        self.idle_watch.abort();
+        for (_, listener) in &self.listeners {
+            listener.close();
+        }
+        self.registry.close_all();
+    }
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

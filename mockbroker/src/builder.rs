@@ -1,0 +1,228 @@
+//! `MockBrokerBuilder`: what a cluster is to be before it starts.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::broker::{Alive, MockBroker};
+use crate::cluster::{Cluster, Node};
+use crate::engine::clock::Clock;
+use crate::engine::{Engine, keep_time};
+use crate::error::StartError;
+use crate::ids::IdSource;
+use crate::net::{Port, Recycler, Registry};
+use crate::state::State;
+use crate::types::NodeId;
+
+/// Settings of a cluster. Everything has a default; [`start`](Self::start) makes it live.
+#[derive(Clone, Debug)]
+#[must_use = "nothing listens until it is started"]
+pub struct MockBrokerBuilder {
+    nodes: u16,
+    first_node_id: i32,
+    bind: IpAddr,
+    port: u16,
+    advertised: Vec<(String, u16)>,
+    topics: Vec<(String, i32)>,
+    properties: BTreeMap<String, String>,
+    clock: Clock,
+    seed: Option<u64>,
+}
+
+impl Default for MockBrokerBuilder {
+    fn default() -> Self {
+        Self {
+            nodes: 1,
+            first_node_id: 0,
+            bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            port: 0,
+            advertised: Vec::new(),
+            topics: Vec::new(),
+            properties: BTreeMap::new(),
+            clock: Clock::default(),
+            seed: None,
+        }
+    }
+}
+
+impl MockBrokerBuilder {
+    /// How many nodes the cluster has. Default 1, at least 1.
+    pub fn nodes(mut self, count: u16) -> Self {
+        self.nodes = count;
+        self
+    }
+
+    /// The `node.id` of the first node; the others follow. Default 0.
+    pub fn first_node_id(mut self, id: i32) -> Self {
+        self.first_node_id = id;
+        self
+    }
+
+    /// The address that every node listens on. Default 127.0.0.1.
+    pub fn bind(mut self, address: IpAddr) -> Self {
+        self.bind = address;
+        self
+    }
+
+    /// The port of the first node; node *i* listens on *port* + *i*. Default 0: a free port for each.
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
+    /// What clients are told to connect to, one host and port for each node (`advertised.listeners`). By default that is
+    /// where the nodes listen.
+    pub fn advertised<H: Into<String>>(mut self, addresses: impl IntoIterator<Item = (H, u16)>) -> Self {
+        self.advertised = addresses.into_iter().map(|(host, port)| (host.into(), port)).collect();
+        self
+    }
+
+    /// A topic that is there from the start.
+    pub fn topic(mut self, name: impl Into<String>, partitions: i32) -> Self {
+        self.topics.push((name.into(), partitions));
+        self
+    }
+
+    /// A broker property by Kafka's name (`server.properties`), for every node. `node.ID.KEY` is the property of one node,
+    /// `feature.NAME` the level of a finalized feature.
+    ///
+    /// Unknown names are accepted and listed by DescribeConfigs, as in Kafka; a known one with a bad value is refused at
+    /// the start.
+    pub fn config(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.properties.insert(key.into(), value.into());
+        self
+    }
+
+    /// By which time the cluster lives. Default: the real one.
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// The seed of every id that the cluster gives out. Default: a random one, see [`MockBroker::seed`].
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Starts the cluster on the current tokio runtime.
+    ///
+    /// # Panics
+    ///
+    /// With the text of the [`StartError`], see [`try_start`](Self::try_start).
+    ///
+    /// Dropping the future before it is ready starts nothing.
+    pub async fn start(self) -> MockBroker {
+        self.try_start().await.unwrap_or_else(|error| panic!("MockBroker did not start: {error}"))
+    }
+
+    /// Starts the cluster on the current tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// No runtime, a port that is taken, a setting without meaning.
+    ///
+    /// Dropping the future before it is ready starts nothing.
+    // It awaits nothing today; an `async fn` keeps the door open for storage that is read at the start.
+    #[expect(clippy::unused_async, reason = "part of the public interface")]
+    pub async fn try_start(self) -> Result<MockBroker, StartError> {
+        self.start_now()
+    }
+
+    pub(crate) fn start_now(self) -> Result<MockBroker, StartError> {
+        if tokio::runtime::Handle::try_current().is_err() {
+            return Err(StartError::NoRuntime);
+        }
+        let ports = self.bind_ports()?;
+        let nodes = self.describe_nodes(&ports)?;
+        let bootstrap_servers =
+            nodes.iter().map(|node| address_text(&node.host, node.port)).collect::<Vec<_>>().join(",");
+        let seed = self.seed.unwrap_or_else(|| fastrand::u64(..));
+        let mut ids = IdSource::new(seed);
+        let ids_of_nodes: Vec<_> = nodes.iter().map(|node| node.id).collect();
+        let cluster = Cluster::new(nodes, &self.properties, &mut ids).map_err(StartError::Setting)?;
+        let mut state = State::new(cluster, ids);
+        for (name, partitions) in &self.topics {
+            state.create_topic_at_start(name, *partitions).map_err(StartError::Setting)?;
+        }
+        Ok(MockBroker::new(run(state, &self.clock, ids_of_nodes, ports, bootstrap_servers, seed)))
+    }
+
+    fn bind_ports(&self) -> Result<Vec<Port>, StartError> {
+        if self.nodes == 0 {
+            return Err(StartError::Setting("a cluster has at least 1 node, not 0".into()));
+        }
+        if self.port.checked_add(self.nodes - 1).is_none() {
+            let (nodes, port) = (self.nodes, self.port);
+            return Err(StartError::Setting(format!("{nodes} nodes from port {port} on go past port 65535")));
+        }
+        (0..self.nodes)
+            .map(|i| {
+                let port = if self.port == 0 { 0 } else { self.port + i };
+                Port::bind(SocketAddr::new(self.bind, port))
+            })
+            .collect()
+    }
+
+    fn describe_nodes(&self, ports: &[Port]) -> Result<Vec<Node>, StartError> {
+        if self.advertised.is_empty() && self.bind.is_unspecified() {
+            // Kafka refuses it too: a client cannot connect to the meta-address that it would be told.
+            let bind = self.bind;
+            return Err(StartError::Setting(format!(
+                "clients cannot connect to {bind}: say with `advertised` which host and port they are to use"
+            )));
+        }
+        if !self.advertised.is_empty() && self.advertised.len() != ports.len() {
+            let (count, nodes) = (self.advertised.len(), ports.len());
+            return Err(StartError::Setting(format!("{count} advertised addresses for {nodes} nodes: give one for each")));
+        }
+        let node = |(i, port): (usize, &Port)| {
+            let number = i32::try_from(i).expect("a node count is 16 bits");
+            let id = NodeId(self.first_node_id.saturating_add(number));
+            let (host, port) = match self.advertised.get(i) {
+                Some((host, port)) => (host.clone(), *port),
+                None => (port.address().ip().to_string(), port.address().port()),
+            };
+            Node::new(id, host, port)
+        };
+        Ok(ports.iter().enumerate().map(node).collect())
+    }
+}
+
+/// `host:port`, with the brackets that an IPv6 address needs.
+fn address_text(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+fn run(
+    state: State,
+    clock: &Clock,
+    nodes: Vec<NodeId>,
+    ports: Vec<Port>,
+    bootstrap_servers: String,
+    seed: u64,
+) -> Alive {
+    let max_idle = Duration::from_millis(state.cluster.settings().connections_max_idle_ms);
+    let engine = Engine::new(state, clock);
+    let registry = Arc::new(Registry::default());
+    let recycler = Arc::new(Recycler::default());
+    let timekeeper = tokio::spawn(keep_time(Arc::downgrade(&engine))).abort_handle();
+    let idle_watch = tokio::spawn(watch_idle(Arc::clone(&engine), Arc::clone(&registry), max_idle)).abort_handle();
+    // Everything is set up: whoever connects from here on is served.
+    let serve = |(node, port): (NodeId, Port)| {
+        (node, port.serve(node, Arc::clone(&engine), Arc::clone(&registry), Arc::clone(&recycler)))
+    };
+    let listeners = nodes.into_iter().zip(ports).map(serve).collect();
+    Alive { engine, registry, listeners, timekeeper, idle_watch, bootstrap_servers, seed }
+}
+
+/// Ends connections that say nothing for `connections.max.idle.ms`.
+async fn watch_idle(engine: Arc<Engine>, registry: Arc<Registry>, max_idle: Duration) {
+    loop {
+        let oldest = registry.longest_idle_since().unwrap_or_else(|| engine.now());
+        engine.sleep_until(oldest + max_idle).await;
+        let now = engine.now();
+        registry.close_idle_since(now.minus(max_idle));
+    }
+}

@@ -1,0 +1,89 @@
+//! One request: handler, effects, answer, in that order.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::{Engine, Origin, Outcome, Pending, Shared};
+use crate::error::Close;
+use crate::handlers::table::{self, Request, Response};
+use crate::handlers::{Answer, Ctx, produce};
+use crate::state::State;
+use crate::wire::request::RequestHeader;
+
+impl Engine {
+    /// Takes `request` to its handler.
+    pub(crate) fn submit(self: &Arc<Self>, origin: Origin, header: &RequestHeader, request: Request) -> Outcome {
+        let handled = std::panic::catch_unwind(AssertUnwindSafe(|| self.handle(origin, header, request)));
+        handled.unwrap_or_else(|_| {
+            self.panics.fetch_add(1, Ordering::Relaxed);
+            Outcome::Close(Close::because(format!("the handler of api key {} panicked: a bug of mockbroker", header.api_key)))
+        })
+    }
+
+    fn handle(self: &Arc<Self>, origin: Origin, header: &RequestHeader, request: Request) -> Outcome {
+        match request {
+            Request::Produce(request) => {
+                let admitted = self.run(origin, header, |state, ctx| produce::admit(state, ctx, request));
+                let checked = produce::check(admitted, header.api_version, self.now());
+                self.answer(origin, header, |state, ctx| produce::append(state, ctx, checked).map(Response::Produce))
+            }
+            request => self.answer(origin, header, |state, ctx| table::handle(state, ctx, request)),
+        }
+    }
+
+    /// Runs one step of a handler under the lock, then its effects.
+    fn run<R>(
+        &self,
+        origin: Origin,
+        header: &RequestHeader,
+        step: impl FnOnce(&mut State, &mut Ctx<'_>) -> R,
+    ) -> R {
+        let mut shared = self.lock();
+        self.run_locked(&mut shared, origin, header, step)
+    }
+
+    fn run_locked<R>(
+        &self,
+        shared: &mut Shared,
+        origin: Origin,
+        header: &RequestHeader,
+        step: impl FnOnce(&mut State, &mut Ctx<'_>) -> R,
+    ) -> R {
+        let mut effects = Vec::new();
+        let mut ctx = Ctx {
+            now: self.now(),
+            node: origin.node,
+            connection: origin.connection,
+            version: header.api_version,
+            client_id: &header.client_id,
+            effects: &mut effects,
+        };
+        let result = step(&mut shared.state, &mut ctx);
+        let now = ctx.now;
+        shared.carry_out(effects, now);
+        result
+    }
+
+    /// As [`Engine::run`], for the step that answers.
+    fn answer(
+        self: &Arc<Self>,
+        origin: Origin,
+        header: &RequestHeader,
+        step: impl FnOnce(&mut State, &mut Ctx<'_>) -> Answer<Response>,
+    ) -> Outcome {
+        let mut shared = self.lock();
+        let answer = self.run_locked(&mut shared, origin, header, step);
+        match answer {
+            Answer::Now(response) => Outcome::Answer(response),
+            Answer::Never => Outcome::Nothing,
+            Answer::Close(close) => Outcome::Close(close),
+            Answer::Later(ticket) => {
+                let answer = shared.parked.park(ticket);
+                self.rearm(&mut shared);
+                drop(shared);
+                Outcome::Parked(Pending { engine: Arc::clone(self), ticket, answer })
+            }
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! The engine: the one lock around the state, time, and the requests that wait.
+//!
+//! `submit` takes a request to its handler and carries out what the handler asks for; `tick` does what has become due. Nothing
+//! awaits while the lock is held, and no byte of a record batch is looked at under it.
+
+pub(crate) mod clock;
+mod deadlines;
+mod dispatch;
+mod effects;
+mod parked;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, oneshot};
+
+pub(crate) use self::deadlines::keep_time;
+use self::deadlines::Chores;
+use self::parked::Parked;
+use crate::error::Close;
+use crate::handlers::table::Response;
+use crate::state::State;
+use crate::time::Timestamp;
+use crate::types::{ConnectionId, NodeId, Ticket};
+
+/// A whole cluster, alive.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    shared: Mutex<Shared>,
+    clock: clock::Running,
+    /// Wakes `keep_time` when an earlier deadline has come up.
+    alarm: Notify,
+    /// Requests whose handler panicked: bugs of ours.
+    panics: AtomicUsize,
+}
+
+/// What the lock guards.
+#[derive(Debug)]
+struct Shared {
+    state: State,
+    parked: Parked,
+    chores: Chores,
+    /// The deadline that `keep_time` sleeps until.
+    armed: Timestamp,
+}
+
+/// Where a request came from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Origin {
+    /// The node whose listener took the connection.
+    pub(crate) node: NodeId,
+    /// The connection.
+    pub(crate) connection: ConnectionId,
+}
+
+/// What becomes of a request.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// It is answered.
+    Answer(Response),
+    /// It waits.
+    Parked(Pending),
+    /// It has no answer.
+    Nothing,
+    /// Its connection ends.
+    Close(Close),
+}
+
+/// A request that waits. Dropping it gives the request up, as Kafka does when a connection is gone.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    engine: Arc<Engine>,
+    ticket: Ticket,
+    answer: oneshot::Receiver<Response>,
+}
+
+impl Engine {
+    /// An engine over `state` that lives by `clock`.
+    pub(crate) fn new(state: State, clock: &clock::Clock) -> Arc<Self> {
+        let clock = clock::Running::start(clock);
+        let chores = Chores::new(&state, clock.now());
+        Arc::new(Self {
+            shared: Mutex::new(Shared { state, parked: Parked::default(), chores, armed: Timestamp::MAX }),
+            clock,
+            alarm: Notify::new(),
+            panics: AtomicUsize::new(0),
+        })
+    }
+
+    /// The present by the broker's clock.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Waits until `deadline` by the broker's clock.
+    pub(crate) async fn sleep_until(&self, deadline: Timestamp) {
+        self.clock.sleep_until(deadline).await;
+    }
+
+    /// How many requests ended in a panic of their handler.
+    pub(crate) fn panics(&self) -> usize {
+        self.panics.load(Ordering::Relaxed)
+    }
+
+    /// Looks at the state.
+    pub(crate) fn read<R>(&self, look: impl FnOnce(&State) -> R) -> R {
+        look(&self.lock().state)
+    }
+
+    /// Moves a manual clock by `length`, and does all that falls due on the way, in its order.
+    pub(crate) fn advance(&self, length: Duration) {
+        let target = self.now() + length;
+        loop {
+            let next = self.lock().next_deadline();
+            if next > target {
+                break;
+            }
+            self.clock.move_to(next);
+            self.tick();
+        }
+        self.clock.move_to(target);
+    }
+
+    /// Whether the clock is moved by hand.
+    pub(crate) fn is_manual(&self) -> bool {
+        self.clock.is_manual()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        // A handler that panicked is a bug of ours, counted and reported; the other connections go on.
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pending {
+    /// Waits for the answer. `None` if it will never come: the broker is being dropped. Safe to drop and call again.
+    pub(crate) async fn answer(&mut self) -> Option<Response> {
+        (&mut self.answer).await.ok()
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        let mut shared = self.engine.lock();
+        shared.parked.forget(self.ticket);
+        shared.state.held.give_up(self.ticket);
+    }
+}

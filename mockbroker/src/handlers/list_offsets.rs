@@ -1,0 +1,113 @@
+//! ListOffsets (key 2), v1-v10.
+//!
+//! Offsets by time, and the special ones: latest, earliest, that of the largest timestamp.
+//!
+//! Versions: v2 isolation level; v4 leader epochs; v6 flexible; v7 the largest timestamp (-3); v8 earliest local (-4);
+//! v9 latest tiered (-5); v10 timeout for remote lookups.
+//! Not modelled: tiered storage; its special offsets get what a cluster without it answers.
+//! Source: ListOffsetsRequest.json; KIP-79, KIP-207, KIP-734, KIP-405, KIP-1005; KafkaApis.handleListOffsetRequest,
+//! ReplicaManager.fetchOffset, Partition.fetchOffsetForTimestamp.
+
+use std::collections::BTreeSet;
+
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::list_offsets_request::ListOffsetsPartition;
+use kafka_protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
+use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
+
+use super::partitions::{Led, led_by_name};
+use super::{Answer, Api, Ctx};
+use crate::log::Found;
+use crate::state::State;
+use crate::types::PartitionId;
+
+pub(super) const API: Api = Api::new::<ListOffsetsRequest>(1, 10);
+
+const LATEST: i64 = -1;
+const EARLIEST: i64 = -2;
+const MAX_TIMESTAMP: i64 = -3;
+const EARLIEST_LOCAL: i64 = -4;
+const LATEST_TIERED: i64 = -5;
+
+/// What stands in an answer that has no offset.
+const NONE: Found = Found { offset: -1, timestamp: -1, leader_epoch: -1 };
+
+const READ_COMMITTED: i8 = 1;
+
+pub(super) fn handle(state: &mut State, ctx: &mut Ctx<'_>, request: ListOffsetsRequest) -> Answer<ListOffsetsResponse> {
+    let twice = named_twice(&request);
+    let topics = request.topics.iter().map(|topic| {
+        let partitions = topic.partitions.iter().map(|partition| {
+            let outcome = if twice.contains(&(&topic.name, partition.partition_index)) {
+                Err(ResponseError::InvalidRequest)
+            } else {
+                look_up(state, ctx, &request, &topic.name, partition)
+            };
+            respond(ctx.version, partition, outcome)
+        });
+        ListOffsetsTopicResponse::default().with_name(topic.name.clone()).with_partitions(partitions.collect())
+    });
+    Answer::Now(ListOffsetsResponse::default().with_topics(topics.collect()))
+}
+
+pub(super) fn refuse(request: &ListOffsetsRequest, error: ResponseError) -> ListOffsetsResponse {
+    let topics = request.topics.iter().map(|topic| {
+        // Every field that a later version adds has its default here: it encodes at every version.
+        let partitions = topic.partitions.iter().map(|partition| respond(1, partition, Err(error)));
+        ListOffsetsTopicResponse::default().with_name(topic.name.clone()).with_partitions(partitions.collect())
+    });
+    ListOffsetsResponse::default().with_topics(topics.collect())
+}
+
+/// The partitions that the request names more than once: each time is refused.
+fn named_twice(request: &ListOffsetsRequest) -> BTreeSet<(&str, i32)> {
+    let mut seen = BTreeSet::new();
+    let all = request.topics.iter().flat_map(|topic| topic.partitions.iter().map(|p| (&**topic.name, p.partition_index)));
+    all.filter(|named| !seen.insert(*named)).collect()
+}
+
+fn look_up(
+    state: &State,
+    ctx: &Ctx<'_>,
+    request: &ListOffsetsRequest,
+    topic: &str,
+    partition: &ListOffsetsPartition,
+) -> Result<Found, ResponseError> {
+    let lowest_special = match ctx.version {
+        ..7 => EARLIEST,
+        7 => MAX_TIMESTAMP,
+        8 => EARLIEST_LOCAL,
+        9.. => LATEST_TIERED,
+    };
+    if partition.timestamp < lowest_special {
+        return Err(ResponseError::UnsupportedVersion);
+    }
+    let id = PartitionId(partition.partition_index);
+    let Led { partition: led, log } = led_by_name(state, ctx.node, topic, id, partition.current_leader_epoch)?;
+    let bound = match request.isolation_level {
+        READ_COMMITTED => log.last_stable_offset(),
+        _ => log.high_watermark(),
+    };
+    Ok(match partition.timestamp {
+        LATEST => Found { offset: bound, timestamp: -1, leader_epoch: led.leader_epoch() },
+        EARLIEST | EARLIEST_LOCAL => log.earliest(),
+        MAX_TIMESTAMP => log.max_timestamp(bound).unwrap_or(NONE),
+        LATEST_TIERED => NONE,
+        timestamp => log.offset_for_timestamp(timestamp, bound).unwrap_or(NONE),
+    })
+}
+
+fn respond(
+    version: i16,
+    partition: &ListOffsetsPartition,
+    outcome: Result<Found, ResponseError>,
+) -> ListOffsetsPartitionResponse {
+    let error_code = outcome.as_ref().err().map_or(0, ResponseError::code);
+    let found = outcome.unwrap_or(NONE);
+    ListOffsetsPartitionResponse::default()
+        .with_partition_index(partition.partition_index)
+        .with_error_code(error_code)
+        .with_timestamp(found.timestamp)
+        .with_offset(found.offset)
+        .with_leader_epoch(if version >= 4 { found.leader_epoch } else { -1 })
+}

@@ -1,0 +1,149 @@
+//! How a fetch reads its partitions: which are refused, and how the bytes are shared out among the rest.
+//!
+//! Source: ReplicaManager.readFromLog, Partition.fetchRecords, DelayedFetch.tryComplete.
+
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::fetch_response::AbortedTransaction;
+
+use super::partitions::{check_leader_epoch, log_of};
+use crate::cluster::WantedPartition;
+use crate::fetch_plan::{FetchPlan, IsolationLevel};
+use crate::log::{EpochEnd, PartitionLog, Records};
+use crate::state::State;
+
+/// The first version at which a replica that does not lead may answer a consumer (KIP-392).
+const FOLLOWER_FETCH_VERSION: i16 = 11;
+
+/// What one partition gives to one fetch.
+#[derive(Debug)]
+pub(crate) struct PartitionRead {
+    pub(crate) error: Option<ResponseError>,
+    /// The partition was refused before it was read: there is no such topic or partition.
+    pub(crate) unknown: bool,
+    pub(crate) high_watermark: i64,
+    pub(crate) last_stable_offset: i64,
+    pub(crate) log_start_offset: i64,
+    /// Where the client's log parts from this one (KIP-595).
+    pub(crate) diverging_epoch: Option<EpochEnd>,
+    pub(crate) aborted_transactions: Option<Vec<AbortedTransaction>>,
+    pub(crate) records: Records,
+}
+
+impl PartitionRead {
+    /// Refused by the log: Kafka leaves the aborted transactions null.
+    fn refused(error: ResponseError) -> Self {
+        Self {
+            error: Some(error),
+            unknown: false,
+            high_watermark: -1,
+            last_stable_offset: -1,
+            log_start_offset: -1,
+            diverging_epoch: None,
+            aborted_transactions: None,
+            records: Records::default(),
+        }
+    }
+
+    /// Refused before any log was asked: Kafka leaves an empty list of aborted transactions.
+    pub(super) fn refused_by_request(error: ResponseError) -> Self {
+        Self { unknown: true, aborted_transactions: Some(Vec::new()), ..Self::refused(error) }
+    }
+}
+
+/// Reads every partition of `plan`, in its order.
+pub(super) fn read(state: &State, plan: &FetchPlan) -> Vec<PartitionRead> {
+    let mut remaining_bytes = plan.max_bytes;
+    let mut none_yet = true;
+    let read = |wanted: &WantedPartition| {
+        let log = match readable(state, plan, wanted) {
+            Ok(log) => log,
+            Err(Refusal::Unknown(error)) => return PartitionRead::refused_by_request(error),
+            Err(Refusal::Log(error)) => return PartitionRead::refused(error),
+        };
+        let mut read = match diverging(log, wanted) {
+            Ok(diverging_epoch) => PartitionRead {
+                error: None,
+                unknown: false,
+                high_watermark: log.high_watermark(),
+                last_stable_offset: log.last_stable_offset(),
+                log_start_offset: log.log_start_offset(),
+                diverging_epoch,
+                aborted_transactions: (plan.isolation_level == IsolationLevel::ReadCommitted).then(Vec::new),
+                records: Records::default(),
+            },
+            Err(error) => return PartitionRead::refused(error),
+        };
+        if read.diverging_epoch.is_none() {
+            let limit = remaining_bytes.min(usize::try_from(wanted.max_bytes).unwrap_or(0));
+            read.records = log.read(wanted.fetch_offset, bound(log, plan), limit, none_yet);
+            none_yet &= read.records.size_bytes == 0;
+            remaining_bytes = remaining_bytes.saturating_sub(read.records.size_bytes);
+        }
+        read
+    };
+    plan.partitions.iter().map(read).collect()
+}
+
+/// How many bytes a held fetch can count on from a partition; `None` if the partition ends the wait.
+pub(super) fn available_bytes(state: &State, plan: &FetchPlan, wanted: &WantedPartition) -> Option<usize> {
+    let log = match readable(state, plan, wanted) {
+        Ok(log) => log,
+        Err(Refusal::Unknown(_)) if wanted.unresolved => return Some(0),
+        Err(_) => return None,
+    };
+    if diverging(log, wanted).ok()?.is_some() {
+        return None;
+    }
+    let available = log.available_bytes(wanted.fetch_offset, bound(log, plan));
+    Some(available.min(usize::try_from(wanted.max_bytes).unwrap_or(0)))
+}
+
+/// Why a partition is not read.
+enum Refusal {
+    Unknown(ResponseError),
+    Log(ResponseError),
+}
+
+fn readable<'a>(state: &'a State, plan: &FetchPlan, wanted: &WantedPartition) -> Result<&'a PartitionLog, Refusal> {
+    let topic = state.cluster.topics().by_id(wanted.topic_id);
+    let missing =
+        if plan.version >= 13 && topic.is_none() { ResponseError::UnknownTopicId } else { ResponseError::UnknownTopicOrPartition };
+    let partition = topic.and_then(|topic| topic.partition(wanted.partition)).ok_or(Refusal::Unknown(missing))?;
+    let log = log_of(state, wanted.topic_id, wanted.partition).map_err(Refusal::Unknown)?;
+    if !partition.replicas().contains(&plan.node) {
+        return Err(Refusal::Log(ResponseError::NotLeaderOrFollower));
+    }
+    check_leader_epoch(wanted.current_leader_epoch, partition.leader_epoch()).map_err(Refusal::Log)?;
+    if plan.version < FOLLOWER_FETCH_VERSION && partition.leader() != Some(plan.node) {
+        return Err(Refusal::Log(ResponseError::NotLeaderOrFollower));
+    }
+    Ok(log)
+}
+
+/// Whether the client's last epoch parts from this log, and whether its offset is in the log at all (D.6 and D.5 of the
+/// specification: in this order, Partition.readRecords).
+fn diverging(log: &PartitionLog, wanted: &WantedPartition) -> Result<Option<EpochEnd>, ResponseError> {
+    let fetch_offset = wanted.fetch_offset;
+    if wanted.last_fetched_epoch >= 0 {
+        let end = log.end_offset_for_epoch(wanted.last_fetched_epoch);
+        let undefined = end.leader_epoch == -1 && end.end_offset == -1;
+        if undefined || fetch_offset < log.log_start_offset() {
+            return Err(ResponseError::OffsetOutOfRange);
+        }
+        if end.leader_epoch < wanted.last_fetched_epoch || end.end_offset < fetch_offset {
+            return Ok(Some(end));
+        }
+    }
+    if fetch_offset < log.log_start_offset() || fetch_offset > log.log_end_offset() {
+        return Err(ResponseError::OffsetOutOfRange);
+    }
+    Ok(None)
+}
+
+/// The offset that the fetch may read up to.
+fn bound(log: &PartitionLog, plan: &FetchPlan) -> i64 {
+    match plan.isolation_level {
+        IsolationLevel::ReadUncommitted => log.high_watermark(),
+        IsolationLevel::ReadCommitted => log.last_stable_offset(),
+    }
+}

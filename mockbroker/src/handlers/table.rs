@@ -1,0 +1,241 @@
+//! The closed table of APIs, in key order, and what is generated from it: decoding, dispatch, refusal, encoding.
+
+use bytes::{BufMut, Bytes};
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::*;
+use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion};
+
+use super::*;
+use crate::error::Close;
+use crate::state::State;
+use crate::wire::outgoing::Outgoing;
+use crate::wire::request::RequestHeader;
+use crate::wire::{guard, schema};
+
+/// The number of the API whose unknown versions are answered.
+pub(crate) const API_VERSIONS: i16 = 18;
+
+/// One API as ApiVersions tells of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// Kafka's number of the API.
+    pub(crate) key: i16,
+    /// Kafka's name of the API.
+    pub(crate) name: &'static str,
+    /// The lowest version.
+    pub(crate) min: i16,
+    /// The highest version.
+    pub(crate) max: i16,
+}
+
+macro_rules! table {
+    ($($key:literal $name:ident $module:ident $request:ty => $response:ty;)*) => {
+        /// A decoded request.
+        #[derive(Debug)]
+        pub(crate) enum Request { $(
+            #[doc = concat!("Key ", $key, ".")]
+            $name($request),
+        )* }
+
+        /// An answer before it is encoded.
+        #[derive(Debug)]
+        pub(crate) enum Response { $(
+            #[doc = concat!("Key ", $key, ".")]
+            $name($response),
+        )* }
+
+        static TABLE: &[Entry] = &[$(
+            Entry { key: $key, name: stringify!($name), min: $module::API.min, max: $module::API.max },
+        )*];
+
+        /// The header version of a request that the table has; `None` if it has not.
+        fn request_header_version(key: i16, version: i16) -> Option<i16> {
+            match key {
+                $($key => Some(<$request>::header_version(version)),)*
+                _ => None,
+            }
+        }
+
+        fn decode_body(header: &RequestHeader, body: &mut Bytes) -> CodecResult<Request> {
+            match header.api_key {
+                $($key => <$request>::decode(body, header.api_version).map(Request::$name).map_err(|error| error.to_string()),)*
+                _ => Err(format!("api key {} is not served", header.api_key)),
+            }
+        }
+
+        /// Runs the handler of the request.
+        pub(crate) fn handle(state: &mut State, ctx: &mut Ctx<'_>, request: Request) -> Answer<Response> {
+            match request {
+                $(Request::$name(request) => $module::handle(state, ctx, request).map(Response::$name),)*
+            }
+        }
+
+        /// The well-formed answer to `request` that says `error` wherever the API has room for it.
+        #[cfg_attr(not(test), expect(dead_code, reason = "faults and authorization will call it"))]
+        pub(crate) fn refuse(request: &Request, error: ResponseError) -> Response {
+            match request {
+                $(Request::$name(request) => Response::$name($module::refuse(request, error).into()),)*
+            }
+        }
+
+        fn encode_body(response: &Response, version: i16, out: &mut Outgoing) -> CodecResult<()> {
+            match response {
+                $(Response::$name(response) => response.put_body(version, out),)*
+            }
+        }
+
+        fn response_header_version(response: &Response, version: i16) -> i16 {
+            match response {
+                $(Response::$name(_) => <$request as kafka_protocol::protocol::Request>::Response::header_version(version),)*
+            }
+        }
+
+        #[cfg(test)]
+        pub(crate) mod defaults {
+            use super::*;
+
+            /// The request of every API as the codec's default has it.
+            pub(crate) fn requests() -> Vec<(Entry, Request)> {
+                TABLE.iter().copied().zip([$(Request::$name(<$request>::default()),)*]).collect()
+            }
+        }
+    };
+}
+
+table! {
+    0 Produce produce ProduceRequest => ProduceResponse;
+    1 Fetch fetch FetchRequest => fetch::FetchAnswer;
+    2 ListOffsets list_offsets ListOffsetsRequest => ListOffsetsResponse;
+    3 Metadata metadata MetadataRequest => MetadataResponse;
+    10 FindCoordinator find_coordinator FindCoordinatorRequest => FindCoordinatorResponse;
+    18 ApiVersions api_versions ApiVersionsRequest => ApiVersionsResponse;
+    19 CreateTopics create_topics CreateTopicsRequest => CreateTopicsResponse;
+    20 DeleteTopics delete_topics DeleteTopicsRequest => DeleteTopicsResponse;
+    21 DeleteRecords delete_records DeleteRecordsRequest => DeleteRecordsResponse;
+    22 InitProducerId init_producer_id InitProducerIdRequest => InitProducerIdResponse;
+    23 OffsetForLeaderEpoch offset_for_leader_epoch OffsetForLeaderEpochRequest => OffsetForLeaderEpochResponse;
+    32 DescribeConfigs describe_configs DescribeConfigsRequest => DescribeConfigsResponse;
+    33 AlterConfigs alter_configs AlterConfigsRequest => AlterConfigsResponse;
+    37 CreatePartitions create_partitions CreatePartitionsRequest => CreatePartitionsResponse;
+    44 IncrementalAlterConfigs incremental_alter_configs IncrementalAlterConfigsRequest => IncrementalAlterConfigsResponse;
+    60 DescribeCluster describe_cluster DescribeClusterRequest => DescribeClusterResponse;
+    75 DescribeTopicPartitions describe_topic_partitions DescribeTopicPartitionsRequest => DescribeTopicPartitionsResponse;
+}
+
+/// Errors of the codec as text: its own error type says no more.
+type CodecResult<T> = Result<T, String>;
+
+/// What is advertised. Produce says 0 although 0 to 2 are refused: old librdkafka takes a higher minimum for a sign that
+/// the broker knows no compression (KAFKA-18659), and so does Kafka.
+pub(crate) fn advertised() -> impl Iterator<Item = Entry> {
+    TABLE.iter().map(|entry| if entry.key == 0 { Entry { min: 0, ..*entry } } else { *entry })
+}
+
+/// What a frame holds.
+#[derive(Debug)]
+pub(crate) enum Incoming {
+    /// A request for a handler.
+    Request(RequestHeader, Request),
+    /// ApiVersions at a version that is not known.
+    UnknownApiVersions(RequestHeader),
+}
+
+/// Reads a whole frame. Nothing is decoded before the guard has walked it.
+///
+/// Errors: Kafka closes the connection on a request that it does not know or cannot read.
+pub(crate) fn decode(mut frame: Bytes) -> Result<Incoming, Close> {
+    let header = crate::wire::request::read_header(&mut frame, |key, version| {
+        if key == API_VERSIONS {
+            return Ok(version >= 3);
+        }
+        let served = TABLE.iter().find(|entry| entry.key == key);
+        match served {
+            Some(entry) if (entry.min..=entry.max).contains(&version) => {
+                Ok(request_header_version(key, version) == Some(2))
+            }
+            Some(Entry { name, min, max, .. }) => {
+                Err(Close::because(format!("{name} v{version} is not served, only v{min} to v{max}")))
+            }
+            None => Err(Close::because(format!("api key {key} is not served (v{version} was asked for)"))),
+        }
+    })?;
+    if header.api_key == API_VERSIONS && !(api_versions::API.min..=api_versions::API.max).contains(&header.api_version) {
+        return Ok(Incoming::UnknownApiVersions(header));
+    }
+    let message = schema::request(header.api_key).expect("the schema table has every API of the handler table");
+    guard::check(message, header.api_version, &frame).map_err(|malformed| Close::because(malformed.to_string()))?;
+    let request = decode_body(&header, &mut frame)
+        .map_err(|error| Close::because(format!("{} v{}: {error}", message.name, header.api_version)))?;
+    Ok(Incoming::Request(header, request))
+}
+
+/// Writes the frame of `response` to `header`'s request.
+///
+/// Errors: the codec refuses what the handler built: a bug of ours, and the connection closes.
+pub(crate) fn encode(header: &RequestHeader, response: &Response, out: &mut Outgoing) -> Result<(), Close> {
+    let version = header.api_version;
+    let frame = out.begin_frame();
+    out.put(|tail| {
+        tail.put_i32(header.correlation_id);
+        if response_header_version(response, version) >= 1 {
+            tail.put_u8(0);
+        }
+    });
+    let written = encode_body(response, version, out)
+        .and_then(|()| out.end_frame(frame).map_err(|size| format!("an answer of {size} bytes does not fit a frame")));
+    written.map_err(|error| {
+        out.abandon_frame(frame);
+        Close::because(format!("the answer to api key {} v{version} cannot be encoded: {error}", header.api_key))
+    })
+}
+
+/// Writes the frame that answers an unknown version of ApiVersions: at v0.
+pub(crate) fn encode_unknown_api_versions(header: &RequestHeader, out: &mut Outgoing) -> Result<(), Close> {
+    let header = RequestHeader { api_version: 0, ..header.clone() };
+    encode(&header, &Response::ApiVersions(api_versions::unsupported_version()), out)
+}
+
+/// How an answer becomes bytes: through the codec, but for the one that carries record batches.
+trait PutBody {
+    fn put_body(&self, version: i16, out: &mut Outgoing) -> CodecResult<()>;
+}
+
+impl<R: Encodable> PutBody for R {
+    fn put_body(&self, version: i16, out: &mut Outgoing) -> CodecResult<()> {
+        out.put(|tail| self.encode(tail, version)).map_err(|error| error.to_string())
+    }
+}
+
+impl PutBody for fetch::FetchAnswer {
+    fn put_body(&self, version: i16, out: &mut Outgoing) -> CodecResult<()> {
+        crate::wire::fetch::encode(&self.response, &self.records, version, out);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_in_key_order_and_names_no_api_twice() {
+        assert!(TABLE.windows(2).all(|pair| pair[0].key < pair[1].key));
+    }
+
+    #[test]
+    fn every_refusal_encodes_at_every_version() {
+        for (entry, request) in defaults::requests() {
+            for version in entry.min..=entry.max {
+                let header = RequestHeader {
+                    api_key: entry.key,
+                    api_version: version,
+                    correlation_id: 1,
+                    client_id: Default::default(),
+                };
+                let response = refuse(&request, ResponseError::UnknownServerError);
+                encode(&header, &response, &mut Outgoing::default())
+                    .unwrap_or_else(|close| panic!("{} v{version}: {close}", entry.name));
+            }
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! One connection: read, handle, write, in that order, one request at a time as Kafka does.
+//!
+//! Requests that have already arrived are handled before their answers are written together; nothing waits in here while
+//! a request is parked but the detection that the peer has gone.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use kafka_protocol::messages::ProduceRequest;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+
+use super::receive::{End, Frame, Receiver};
+use super::recycler::Recycler;
+use super::registry::Registration;
+use crate::engine::{Engine, Origin, Outcome, Pending};
+use crate::error::Close;
+use crate::handlers::table::{self, Incoming, Request, Response};
+use crate::types::NodeId;
+use crate::wire::outgoing::Outgoing;
+use crate::wire::request::RequestHeader;
+
+/// Answers are gathered up to this many bytes while further requests are at hand.
+const WRITE_AT_BYTES: usize = 256 * 1024;
+
+/// A batch that is less than this part of its request is kept as a copy: it would pin the memory of the whole.
+const PINS_AT_MOST: usize = 4;
+
+/// One connection and all it needs.
+#[derive(Debug)]
+pub(super) struct Connection<S> {
+    stream: S,
+    engine: Arc<Engine>,
+    origin: Origin,
+    registration: Registration,
+    receiver: Receiver,
+    outgoing: Outgoing,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    pub(super) fn new(
+        stream: S,
+        node: NodeId,
+        engine: Arc<Engine>,
+        registration: Registration,
+        recycler: Arc<Recycler>,
+    ) -> Self {
+        let max_frame_bytes = engine.read(|state| state.cluster.settings().socket_request_max_bytes);
+        let origin = Origin { node, connection: registration.id };
+        let receiver = Receiver::new(max_frame_bytes, recycler);
+        Self { stream, engine, origin, registration, receiver, outgoing: Outgoing::default() }
+    }
+
+    /// Serves the connection until it ends, and says why it ended.
+    pub(super) async fn run(mut self) {
+        let connection = self.origin.connection.0;
+        match self.serve().await {
+            End::Peer => tracing::debug!(connection, "the peer closed"),
+            End::Broken(error) => tracing::debug!(connection, %error, "the connection broke"),
+            End::Ours(close) => tracing::warn!(connection, "closed: {close}"),
+        }
+    }
+
+    async fn serve(&mut self) -> End {
+        loop {
+            if let Err(end) = self.one_request().await {
+                return end;
+            }
+        }
+    }
+
+    async fn one_request(&mut self) -> Result<(), End> {
+        let frame = match self.receiver.buffered() {
+            Ok(Some(frame)) => frame,
+            Ok(None) => {
+                self.write_out().await?;
+                self.receiver.next(&mut self.stream).await?
+            }
+            Err(close) => return self.close(close).await,
+        };
+        self.registration.active(self.engine.now());
+        match self.handle(frame) {
+            Ok(None) => {}
+            Ok(Some((header, pending))) => {
+                self.write_out().await?;
+                let response = self.wait(pending).await?;
+                table::encode(&header, &response, &mut self.outgoing)?;
+            }
+            Err(close) => return self.close(close).await,
+        }
+        if self.outgoing.len() >= WRITE_AT_BYTES {
+            self.write_out().await?;
+        }
+        Ok(())
+    }
+
+    /// Handles one request; what is answered at once is in `outgoing`.
+    fn handle(&mut self, frame: Frame) -> Result<Option<(RequestHeader, Pending)>, Close> {
+        let (frame_bytes, owns_memory) = (frame.bytes.len(), frame.owns_memory);
+        let (header, mut request) = match table::decode(frame.bytes)? {
+            Incoming::Request(header, request) => (header, request),
+            Incoming::UnknownApiVersions(header) => {
+                table::encode_unknown_api_versions(&header, &mut self.outgoing)?;
+                return Ok(None);
+            }
+        };
+        if let Request::Produce(request) = &mut request {
+            make_fit_to_keep(request, if owns_memory { frame_bytes } else { usize::MAX });
+        }
+        tracing::trace!(connection = self.origin.connection.0, ?header, "request");
+        match self.engine.submit(self.origin, &header, request) {
+            Outcome::Answer(response) => table::encode(&header, &response, &mut self.outgoing)?,
+            Outcome::Nothing => {}
+            Outcome::Parked(pending) => return Ok(Some((header, pending))),
+            Outcome::Close(close) => return Err(close),
+        }
+        Ok(None)
+    }
+
+    /// Waits for the answer of a parked request, or for the peer to go away.
+    async fn wait(&mut self, mut pending: Pending) -> Result<Response, End> {
+        loop {
+            tokio::select! {
+                biased;
+                answer = pending.answer() => {
+                    return answer.ok_or_else(|| End::Ours(Close::because("the broker is shut down")));
+                }
+                more = self.receiver.more(&mut self.stream), if self.receiver.has_room() => more?,
+            }
+        }
+    }
+
+    async fn write_out(&mut self) -> Result<(), End> {
+        self.stream.write_all_buf(&mut self.outgoing).await.map_err(End::Broken)
+    }
+
+    /// Writes the answers to the requests before the one that ends the connection.
+    async fn close(&mut self, close: Close) -> Result<(), End> {
+        self.write_out().await?;
+        Err(End::Ours(close))
+    }
+}
+
+/// Sees to it that what the log keeps of `request` does not pin much more memory than it is.
+fn make_fit_to_keep(request: &mut ProduceRequest, memory_bytes: usize) {
+    let data = request.topic_data.iter_mut().flat_map(|topic| &mut topic.partition_data);
+    for records in data.filter_map(|data| data.records.as_mut()) {
+        if records.len() < memory_bytes / PINS_AT_MOST {
+            *records = Bytes::copy_from_slice(records);
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The only module with sockets: listeners, connections, and the memory that requests arrive in.
+
+mod connection;
+mod listener;
+mod receive;
+mod recycler;
+mod registry;
+
+pub(crate) use listener::{Listener, Port};
+pub(crate) use recycler::Recycler;
+pub(crate) use registry::Registry;
