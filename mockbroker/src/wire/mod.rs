@@ -1,1 +1,4 @@
 //! How a request becomes bytes and back.
+
+pub mod guard;
+pub mod schema;
