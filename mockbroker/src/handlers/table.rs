@@ -163,7 +163,7 @@ pub(crate) fn decode(mut frame: Bytes) -> Result<Incoming, Close> {
         return Ok(Incoming::UnknownApiVersions(header));
     }
     let message = schema::request(header.api_key).expect("the schema table has every API of the handler table");
-    guard::check(message, header.api_version, &frame).map_err(|malformed| Close::because(malformed.to_string()))?;
+    guard::check(message, header.api_version, &frame, &guard::Limits::DEFAULT).map_err(|malformed| Close::because(malformed.to_string()))?;
     let request = decode_body(&header, &mut frame)
         .map_err(|error| Close::because(format!("{} v{}: {error}", message.name, header.api_version)))?;
     Ok(Incoming::Request(header, request))

@@ -2,5 +2,7 @@
 
 pub(crate) mod fetch;
 pub(crate) mod frame;
+pub mod guard;
 pub(crate) mod outgoing;
 pub(crate) mod request;
+pub mod schema;
