@@ -1,10 +1,83 @@
 //! The whole state of the cluster: what sits behind the engine's one lock. A composition of the core, no rules.
 
+use std::collections::BTreeMap;
+
+use kafka_protocol::error::ResponseError;
+
+use crate::cluster::{
+    Cluster, FetchSessions, Finished, PartitionFacts, SessionContext, SessionRequest, WantedPartition,
+};
+use crate::held::HeldFetches;
 use crate::ids::IdSource;
+use crate::logs::Logs;
+use crate::time::Timestamp;
+use crate::types::{NodeId, PartitionId, TopicId};
 
 /// Everything the cluster knows.
 #[derive(Debug)]
 pub(crate) struct State {
+    /// Nodes, topics, configs, features.
+    pub(crate) cluster: Cluster,
+    /// What the partitions hold.
+    pub(crate) logs: Logs,
+    /// Fetches that wait for data.
+    pub(crate) held: HeldFetches,
     /// Where new ids come from.
     pub(crate) ids: IdSource,
+    sessions: BTreeMap<NodeId, FetchSessions>,
+}
+
+impl State {
+    /// A cluster without topics.
+    pub(crate) fn new(cluster: Cluster, ids: IdSource) -> Self {
+        Self {
+            cluster,
+            logs: Logs::default(),
+            held: HeldFetches::default(),
+            ids,
+            sessions: BTreeMap::new(),
+        }
+    }
+
+    /// Begins a fetch in the sessions of `node`, and finds out which topics its names stand for now.
+    pub(crate) fn begin_fetch(
+        &mut self,
+        node: NodeId,
+        request: SessionRequest,
+        now: Timestamp,
+    ) -> Result<(SessionContext, Vec<WantedPartition>), ResponseError> {
+        let slots = self.cluster.settings().max_incremental_fetch_session_cache_slots;
+        let sessions = self.sessions.entry(node).or_insert_with(|| FetchSessions::new(slots));
+        let (context, mut partitions) = sessions.begin(request, now)?;
+        for wanted in partitions.iter_mut().filter(|wanted| !wanted.topic.is_empty()) {
+            let topic = self.cluster.topics().by_name(&wanted.topic);
+            wanted.topic_id = topic.map_or(TopicId::ZERO, |topic| topic.id());
+        }
+        Ok((context, partitions))
+    }
+
+    /// Ends a fetch in the sessions of `node`.
+    pub(crate) fn finish_fetch(
+        &mut self,
+        node: NodeId,
+        context: &SessionContext,
+        partitions: &[WantedPartition],
+        facts: &[PartitionFacts],
+        now: Timestamp,
+    ) -> Finished {
+        let sessions = self.sessions.get_mut(&node).expect("the fetch began in these sessions");
+        sessions.finish(context, partitions, facts, now, || self.ids.positive_i32())
+    }
+
+    /// Deletes what retention says is old. Returns the partitions whose log start moved.
+    pub(crate) fn retain(&mut self, now: Timestamp) -> Vec<(TopicId, PartitionId)> {
+        let topics = self.cluster.topics();
+        self.logs.retain(now, |topic_id| topics.by_id(topic_id).map(|topic| topic.config().clone()))
+    }
+
+    /// Forgets producers that have written nothing for `producer.id.expiration.ms`.
+    pub(crate) fn expire_producers(&mut self, now: Timestamp) {
+        let expiration_ms = self.cluster.settings().producer_id_expiration_ms;
+        self.logs.expire_producers(now, expiration_ms);
+    }
 }

@@ -133,10 +133,14 @@ fn is_enough(plan: &FetchPlan, reads: &[PartitionRead]) -> bool {
 
 fn respond(state: &mut State, plan: FetchPlan, reads: Vec<PartitionRead>, now: Timestamp) -> FetchAnswer {
     let FetchPlan { version, node, session, partitions, .. } = plan;
-    let finished = state.finish_fetch(node, session, &partitions, &reads, now);
-    let mut response = FetchResponse::default().with_error_code(finished.error_code).with_session_id(finished.session_id);
+    let facts: Vec<_> = reads.iter().map(PartitionRead::facts).collect();
+    let finished = state.finish_fetch(node, &session, &partitions, &facts, now);
+    let mut response = FetchResponse::default()
+        .with_error_code(finished.error.map_or(0, |error| error.code()))
+        .with_session_id(finished.session_id);
     let mut all_records = Vec::new();
-    for ((wanted, mut read), _) in partitions.iter().zip(reads).zip(&finished.include).filter(|(_, included)| **included) {
+    let included = partitions.iter().zip(reads).zip(finished.include).filter(|(_, included)| *included);
+    for ((wanted, mut read), _) in included {
         let mut answer = data(wanted.partition.0, &read);
         if version >= 16 {
             name_leader(state, wanted.topic_id, &mut answer, &mut response.node_endpoints);

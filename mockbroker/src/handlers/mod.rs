@@ -1,6 +1,27 @@
 //! One file per API: wire types in, wire types out. The table is closed and in key order; the ApiVersions answer is
 //! computed from it, so the broker cannot advertise what it does not serve.
 
+mod alter_configs;
+mod api_versions;
+mod create_partitions;
+mod create_topics;
+mod delete_records;
+mod delete_topics;
+mod describe_cluster;
+mod describe_configs;
+mod describe_topic_partitions;
+pub(crate) mod fetch;
+mod find_coordinator;
+mod incremental_alter_configs;
+mod init_producer_id;
+mod list_offsets;
+mod metadata;
+mod offset_for_leader_epoch;
+mod partition_read;
+mod partitions;
+pub(crate) mod produce;
+pub(crate) mod table;
+
 use kafka_protocol::error::ResponseError;
 
 use crate::error::Close;
@@ -44,6 +65,18 @@ pub(crate) enum Answer<R> {
     Never,
     /// The connection ends.
     Close(Close),
+}
+
+impl<R> Answer<R> {
+    /// The same, with the answer made into another type.
+    pub(crate) fn map<S>(self, make: impl FnOnce(R) -> S) -> Answer<S> {
+        match self {
+            Self::Now(response) => Answer::Now(make(response)),
+            Self::Later(ticket) => Answer::Later(ticket),
+            Self::Never => Answer::Never,
+            Self::Close(close) => Answer::Close(close),
+        }
+    }
 }
 
 /// Which versions of an API this broker serves.

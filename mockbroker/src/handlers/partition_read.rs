@@ -6,7 +6,7 @@ use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::fetch_response::AbortedTransaction;
 
 use super::partitions::{check_leader_epoch, log_of};
-use crate::cluster::WantedPartition;
+use crate::cluster::{PartitionFacts, WantedPartition};
 use crate::fetch_plan::{FetchPlan, IsolationLevel};
 use crate::log::{EpochEnd, PartitionLog, Records};
 use crate::state::State;
@@ -50,6 +50,19 @@ impl PartitionRead {
     }
 }
 
+impl PartitionRead {
+    /// What its session is to know.
+    pub(super) fn facts(&self) -> PartitionFacts {
+        PartitionFacts {
+            high_watermark: self.high_watermark,
+            log_start_offset: self.log_start_offset,
+            has_records: self.records.size_bytes > 0,
+            has_error: self.error.is_some(),
+            has_diverging_epoch: self.diverging_epoch.is_some(),
+        }
+    }
+}
+
 /// Reads every partition of `plan`, in its order.
 pub(super) fn read(state: &State, plan: &FetchPlan) -> Vec<PartitionRead> {
     let mut remaining_bytes = plan.max_bytes;
@@ -88,7 +101,6 @@ pub(super) fn read(state: &State, plan: &FetchPlan) -> Vec<PartitionRead> {
 pub(super) fn available_bytes(state: &State, plan: &FetchPlan, wanted: &WantedPartition) -> Option<usize> {
     let log = match readable(state, plan, wanted) {
         Ok(log) => log,
-        Err(Refusal::Unknown(_)) if wanted.unresolved => return Some(0),
         Err(_) => return None,
     };
     if diverging(log, wanted).ok()?.is_some() {
