@@ -252,7 +252,7 @@ mod tests {
                 let mut expected = BytesMut::new();
                 response.encode(&mut expected, version).expect("the codec encodes it");
                 let mut out = Outgoing::default();
-                encode(&response, &records.repeat(2), version, &mut out);
+                encode(&response, &[records, records].concat(), version, &mut out);
                 assert_eq!(out.copy_to_bytes(out.remaining()), expected.freeze(), "version {version}");
             }
         }
