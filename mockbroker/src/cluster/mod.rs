@@ -1,5 +1,215 @@
-//! The cluster: nodes, topics, configs, features, and who leads what.
+//! The cluster: nodes, topics, configs, features, and who leads what. Plain data and rules, without a clock.
+//!
+//! What a node does with its partitions is in `log`; who is in which group is in `group`.
 
+pub(crate) mod configs;
+mod create;
+pub(crate) mod features;
+pub(crate) mod fetch_sessions;
+mod internal_topics;
+pub(crate) mod names;
+mod placement;
 mod topic_config;
+mod topics;
 
+use std::collections::BTreeMap;
+
+use kafka_protocol::error::ResponseError;
+
+pub(crate) use configs::BrokerConfig;
+pub(crate) use configs::check_property;
+pub(crate) use create::{NewTopic, PlannedTopic};
+pub(crate) use internal_topics::{CONSUMER_OFFSETS, SHARE_GROUP_STATE, TRANSACTION_STATE};
 pub(crate) use topic_config::{CompressionType, TimestampType, TopicConfig};
+pub(crate) use topics::{Partition, Topic, Topics};
+
+use self::configs::{Configs, Properties, Resource};
+use self::features::Features;
+use crate::ids::IdSource;
+use crate::types::NodeId;
+
+/// A member of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Node {
+    pub(crate) id: NodeId,
+    /// The advertised host.
+    pub(crate) host: String,
+    /// The advertised port.
+    pub(crate) port: u16,
+    pub(crate) rack: Option<String>,
+    /// Whether the node is up; a node that is not is what Kafka calls fenced.
+    pub(crate) alive: bool,
+}
+
+/// Why the cluster will not do something: the code, and the text that goes with it (null where Kafka gives none).
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Refusal {
+    pub(crate) error: ResponseError,
+    pub(crate) message: Option<String>,
+}
+
+impl Refusal {
+    /// A refusal with a text.
+    pub(crate) fn new(error: ResponseError, message: impl Into<String>) -> Self {
+        Self { error, message: Some(message.into()) }
+    }
+
+    /// A refusal without a text.
+    pub(crate) fn code(error: ResponseError) -> Self {
+        Self { error, message: None }
+    }
+}
+
+/// What a coordinator coordinates (`FindCoordinatorRequest.CoordinatorType`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum CoordinatorType {
+    Group = 0,
+    Transaction = 1,
+    Share = 2,
+}
+
+impl CoordinatorType {
+    /// The type with this number on the wire.
+    pub(crate) fn from_wire(number: i8) -> Option<Self> {
+        [Self::Group, Self::Transaction, Self::Share].into_iter().find(|kind| *kind as i8 == number)
+    }
+
+    /// The internal topic whose partition leaders are the coordinators.
+    pub(crate) fn topic(self) -> &'static str {
+        match self {
+            Self::Group => CONSUMER_OFFSETS,
+            Self::Transaction => TRANSACTION_STATE,
+            Self::Share => SHARE_GROUP_STATE,
+        }
+    }
+}
+
+/// Who is in the cluster, and what topics and configs it has.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    pub(crate) cluster_id: String,
+    /// Fixed from the start; nodes go down and up, none joins or leaves.
+    pub(crate) nodes: BTreeMap<NodeId, Node>,
+    pub(crate) topics: Topics,
+    pub(crate) features: Features,
+    configs: Configs,
+}
+
+impl Cluster {
+    /// A cluster without topics. All `properties` pass [`check_property`].
+    pub(crate) fn new(cluster_id: String, nodes: Vec<Node>, properties: &[(String, String)]) -> Self {
+        let pairs = || properties.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        Self {
+            cluster_id,
+            configs: Configs::new(nodes.iter().map(|node| node.id), pairs()),
+            nodes: nodes.into_iter().map(|node| (node.id, node)).collect(),
+            topics: Topics::default(),
+            features: Features::new(pairs()),
+        }
+    }
+
+    /// All configs, read-only; [`Cluster::set_configs`] changes them.
+    pub(crate) fn configs(&self) -> &Configs {
+        &self.configs
+    }
+
+    /// Replaces what `resource` has of its own, and gives the topics the configs that follow.
+    pub(crate) fn set_configs(&mut self, resource: Resource, properties: Properties) {
+        let topic = match &resource {
+            Resource::Topic(name) => Some(name.clone()),
+            Resource::Broker(_) => None,
+            Resource::Group(_) | Resource::ClientMetrics(_) => {
+                self.configs.replace(resource, properties);
+                return;
+            }
+        };
+        self.configs.replace(resource, properties);
+        let configs = &self.configs;
+        match topic {
+            Some(name) => self.topics.set_config(&name, configs.topic(&name)),
+            None => self.topics.set_configs(|name| configs.topic(name)),
+        }
+    }
+
+    /// The node `id`, if it is up.
+    pub(crate) fn alive(&self, id: NodeId) -> Option<&Node> {
+        self.nodes.get(&id).filter(|node| node.alive)
+    }
+
+    /// The nodes that are up, by id.
+    pub(crate) fn alive_nodes(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.values().filter(|node| node.alive)
+    }
+
+    /// The id that a broker gives for the controller: any node that is up, at random, since KRaft brokers hide the real
+    /// one (`KRaftMetadataCache.getRandomAliveBrokerId`). -1 if all are down.
+    pub(crate) fn random_alive_node(&self, ids: &mut IdSource) -> i32 {
+        let mut alive = self.alive_nodes();
+        let count = self.alive_nodes().count();
+        let chosen = match count {
+            0 => None,
+            1 => alive.next(),
+            _ => alive.nth(ids.below(count)),
+        };
+        chosen.map_or(-1, |node| node.id.0)
+    }
+
+    /// The partition of the internal topic that coordinates `key`, whoever leads it; `None` without that topic.
+    pub(crate) fn coordinator_partition(&self, kind: CoordinatorType, key: &str) -> Option<i32> {
+        let topic = self.topics.by_name(kind.topic())?;
+        Some(partition_for(key, topic.partitions.len()))
+    }
+
+    /// The node that coordinates `key`: the leader of its partition, if it is up.
+    pub(crate) fn coordinator(&self, kind: CoordinatorType, key: &str) -> Option<&Node> {
+        let topic = self.topics.by_name(kind.topic())?;
+        let index = usize::try_from(partition_for(key, topic.partitions.len())).ok()?;
+        self.alive(topic.partitions.get(index)?.leader?)
+    }
+}
+
+/// `Utils.abs(key.hashCode) % partitions`; 0 without partitions.
+fn partition_for(key: &str, partitions: usize) -> i32 {
+    let hash = key.encode_utf16().fold(0_i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)));
+    // Utils.abs maps i32::MIN to 0 by masking the sign, which is not the same as negating the rest.
+    let positive = if hash == i32::MIN { 0 } else { hash.abs() };
+    i32::try_from(partitions).ok().filter(|count| *count > 0).map_or(0, |count| positive % count)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A cluster of `nodes` nodes that are up, numbered from 1.
+    pub(crate) fn cluster(nodes: i32, properties: &[(&str, &str)]) -> Cluster {
+        let node = |id: i32| Node {
+            id: NodeId(id),
+            host: "localhost".to_owned(),
+            port: 9091 + u16::try_from(id).unwrap(),
+            rack: None,
+            alive: true,
+        };
+        let properties: Vec<_> = properties.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
+        Cluster::new("cluster".to_owned(), (1..=nodes).map(node).collect(), &properties)
+    }
+
+    #[test]
+    fn a_key_is_hashed_as_java_hashes_strings() {
+        // Source: String.hashCode over UTF-16 units, Utils.abs. "polygenelubricants" hashes to i32::MIN.
+        assert_eq!(partition_for("hello", 50), 99_162_322 % 50);
+        assert_eq!(partition_for("polygenelubricants", 50), 0);
+        assert_eq!(partition_for("\u{1F600}", i32::MAX as usize), 0xD83D * 31 + 0xDE00);
+        assert_eq!(partition_for("", 50), 0);
+    }
+
+    #[test]
+    fn a_change_of_a_broker_config_reaches_the_topics() {
+        let mut cluster = cluster(1, &[]);
+        let mut ids = IdSource::new(1);
+        let planned = cluster.plan_topic(&NewTopic::named("t"), &mut ids).unwrap();
+        cluster.add_topic(planned);
+        let properties = Properties::from([("log.retention.ms".to_owned(), "77".to_owned())]);
+        cluster.set_configs(Resource::Broker(None), properties);
+        assert_eq!(cluster.topics.by_name("t").unwrap().config.retention_ms, 77);
+    }
+}

@@ -1,0 +1,151 @@
+//! Features: what this broker supports, and the level the cluster has finalized (KIP-584, KIP-1022).
+//!
+//! A feature whose APIs are not modelled is not promised: it is neither supported nor finalized here, although Kafka has
+//! it. The table says what Kafka 4.3.1 has and which of it is modelled.
+
+use std::collections::BTreeMap;
+
+/// One feature of Kafka 4.3.1.
+#[derive(Debug)]
+struct Feature {
+    name: &'static str,
+    min: i16,
+    max: i16,
+    /// The level a freshly formatted cluster has; 0 means it is not finalized.
+    level: i16,
+    modelled: bool,
+}
+
+/// In the order in which a broker lists them.
+static FEATURES: &[Feature] = &[
+    Feature { name: "group.version", min: 0, max: 1, level: 1, modelled: false },
+    Feature { name: "kraft.version", min: 0, max: 1, level: 0, modelled: true },
+    Feature { name: "metadata.version", min: 7, max: 30, level: 30, modelled: true },
+    Feature { name: "share.version", min: 0, max: 1, level: 1, modelled: false },
+    Feature { name: "streams.version", min: 0, max: 1, level: 1, modelled: false },
+    Feature { name: "transaction.version", min: 0, max: 2, level: 2, modelled: false },
+    Feature { name: "eligible.leader.replicas.version", min: 0, max: 1, level: 1, modelled: false },
+];
+
+/// Which level each feature has.
+#[derive(Debug, Default)]
+pub(crate) struct Features {
+    /// What differs from a fresh cluster.
+    levels: BTreeMap<&'static str, i16>,
+}
+
+impl Features {
+    /// The features of a fresh cluster, with the levels that the properties `feature.NAME=LEVEL` set. Other properties
+    /// are not looked at.
+    pub(super) fn new<'a>(properties: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let mut features = Self::default();
+        for (key, value) in properties {
+            let Some(feature) = key.strip_prefix("feature.").and_then(find) else { continue };
+            if let Ok(level) = value.trim().parse() {
+                features.levels.insert(feature.name, level);
+            }
+        }
+        features
+    }
+
+    /// Name, lowest and highest level of what is supported.
+    pub(crate) fn supported(&self) -> impl Iterator<Item = (&'static str, i16, i16)> {
+        modelled().map(|feature| (feature.name, feature.min, feature.max))
+    }
+
+    /// Name and level of what is finalized. Level 0 is not listed.
+    pub(crate) fn finalized(&self) -> impl Iterator<Item = (&'static str, i16)> {
+        modelled().map(|feature| (feature.name, self.level(feature.name))).filter(|(_, level)| *level != 0)
+    }
+
+    /// The level of the feature `name`; 0 when it is not finalized, not modelled or not known.
+    pub(crate) fn level(&self, name: &str) -> i16 {
+        let Some(feature) = find(name).filter(|feature| feature.modelled) else { return 0 };
+        self.levels.get(feature.name).copied().unwrap_or(feature.level)
+    }
+
+    /// The epoch of the finalized features. Kafka gives the offset of its metadata log; here nothing counts it up, so it
+    /// only says that the levels are known.
+    pub(crate) fn finalized_epoch(&self) -> i64 {
+        0
+    }
+}
+
+/// Says what is wrong with `feature.NAME = level`, if anything is.
+pub(super) fn check_level(name: &str, level: &str) -> Result<(), String> {
+    let Some(feature) = find(name) else {
+        let known: Vec<&str> = FEATURES.iter().map(|feature| feature.name).collect();
+        return Err(format!("feature.{name} is not a feature of Kafka 4.3; it has {}", known.join(", ")));
+    };
+    let range = feature.min..=feature.max;
+    match level.trim().parse::<i16>() {
+        Ok(level) if !range.contains(&level) => {
+            Err(format!("feature.{name} must be between {} and {}, not {level}", feature.min, feature.max))
+        }
+        Ok(level) if !feature.modelled && level != 0 => {
+            Err(format!("feature.{name} is not modelled yet: only level 0 is possible, not {level}"))
+        }
+        Ok(_) => Ok(()),
+        Err(_) => Err(format!("feature.{name} must be a number, not {level:?}")),
+    }
+}
+
+fn find(name: &str) -> Option<&'static Feature> {
+    FEATURES.iter().find(|feature| feature.name == name)
+}
+
+fn modelled() -> impl Iterator<Item = &'static Feature> {
+    FEATURES.iter().filter(|feature| feature.modelled)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_what_a_real_broker_answers() {
+        // Seen in the ApiVersions v4 answer of a fresh 4.3.1; kraft.version is 0 with a static quorum, so not finalized.
+        let supported: Vec<_> = FEATURES.iter().map(|f| (f.name, f.min, f.max)).collect();
+        let kafka = [
+            ("group.version", 0, 1),
+            ("kraft.version", 0, 1),
+            ("metadata.version", 7, 30),
+            ("share.version", 0, 1),
+            ("streams.version", 0, 1),
+            ("transaction.version", 0, 2),
+            ("eligible.leader.replicas.version", 0, 1),
+        ];
+        assert_eq!(supported, kafka);
+        let mut finalized: Vec<_> = FEATURES.iter().map(|f| (f.name, f.level)).filter(|(_, level)| *level > 0).collect();
+        finalized.sort_unstable();
+        let kafka = [
+            ("eligible.leader.replicas.version", 1),
+            ("group.version", 1),
+            ("metadata.version", 30),
+            ("share.version", 1),
+            ("streams.version", 1),
+            ("transaction.version", 2),
+        ];
+        assert_eq!(finalized, kafka);
+    }
+
+    #[test]
+    fn what_is_not_modelled_is_not_promised() {
+        let features = Features::new([]);
+        for (name, ..) in features.supported() {
+            assert!(find(name).unwrap().modelled);
+        }
+        for (name, _) in features.finalized() {
+            assert!(find(name).unwrap().modelled);
+        }
+    }
+
+    #[test]
+    fn a_level_can_be_set_within_the_range() {
+        let features = Features::new([("feature.metadata.version", "25"), ("num.partitions", "3")]);
+        assert_eq!(features.level("metadata.version"), 25);
+        assert!(check_level("metadata.version", "31").unwrap_err().contains("between 7 and 30"));
+        assert!(check_level("metadata.version", "x").is_err());
+        assert!(check_level("nope", "1").unwrap_err().contains("metadata.version"));
+    }
+}

@@ -1,0 +1,199 @@
+//! The topics: names, ids, partitions and who leads them. Other machines get it read-only.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::{TopicConfig, names};
+use crate::types::{NodeId, PartitionId, TopicId, TopicName};
+
+/// Who has a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Partition {
+    /// `None` when no replica that may lead is up.
+    pub(crate) leader: Option<NodeId>,
+    /// Rises with each election.
+    pub(crate) leader_epoch: i32,
+    /// Rises with each change of the leader or of the in-sync replicas.
+    pub(crate) partition_epoch: i32,
+    /// The first is the preferred leader.
+    pub(crate) replicas: Vec<NodeId>,
+    pub(crate) isr: Vec<NodeId>,
+}
+
+/// A topic that exists.
+#[derive(Clone, Debug)]
+pub(crate) struct Topic {
+    pub(crate) name: TopicName,
+    pub(crate) id: TopicId,
+    /// By partition number.
+    pub(crate) partitions: Vec<Partition>,
+    pub(crate) config: Arc<TopicConfig>,
+    pub(crate) is_internal: bool,
+}
+
+/// All topics that exist.
+#[derive(Debug, Default)]
+pub(crate) struct Topics {
+    by_id: BTreeMap<TopicId, Topic>,
+    ids: BTreeMap<String, TopicId>,
+    /// Names that have a dot or an underscore, by what they collide on.
+    unified: BTreeMap<String, BTreeSet<String>>,
+    partitions: usize,
+}
+
+impl Topics {
+    /// The topic called `name`.
+    pub(crate) fn by_name(&self, name: &str) -> Option<&Topic> {
+        self.by_id.get(self.ids.get(name)?)
+    }
+
+    /// The topic with `id`.
+    pub(crate) fn by_id(&self, id: TopicId) -> Option<&Topic> {
+        self.by_id.get(&id)
+    }
+
+    /// The id of the topic called `name`.
+    pub(crate) fn id(&self, name: &str) -> Option<TopicId> {
+        self.ids.get(name).copied()
+    }
+
+    /// The partition, if there is such a topic and partition.
+    pub(crate) fn partition(&self, id: TopicId, partition: PartitionId) -> Option<&Partition> {
+        self.by_id.get(&id)?.partitions.get(partition.index()?)
+    }
+
+    /// The partition, for an election or a change of the in-sync replicas. Its replicas stay as they are.
+    pub(crate) fn partition_mut(&mut self, id: TopicId, partition: PartitionId) -> Option<&mut Partition> {
+        self.by_id.get_mut(&id)?.partitions.get_mut(partition.index()?)
+    }
+
+    /// All topics, by name.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Topic> {
+        self.ids.values().filter_map(|id| self.by_id.get(id))
+    }
+
+    /// All topics, from the name `from` on, by name.
+    pub(crate) fn from_name<'a>(&'a self, from: &str) -> impl Iterator<Item = &'a Topic> + use<'a> {
+        self.ids.range::<str, _>(from..).filter_map(|(_, id)| self.by_id.get(id))
+    }
+
+    /// How many topics there are.
+    pub(crate) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// How many partitions all topics have together.
+    pub(crate) fn partition_count(&self) -> usize {
+        self.partitions
+    }
+
+    /// A topic other than `name` whose name is the same once dots are underscores.
+    pub(crate) fn colliding(&self, name: &str) -> Option<&str> {
+        self.unified.get(&names::unified(name)?)?.iter().map(String::as_str).find(|other| *other != name)
+    }
+
+    /// Adds a topic whose name and id are new.
+    pub(super) fn insert(&mut self, topic: Topic) {
+        let name = topic.name.to_string();
+        if let Some(unified) = names::unified(&name) {
+            self.unified.entry(unified).or_default().insert(name.clone());
+        }
+        self.partitions += topic.partitions.len();
+        let taken = self.ids.insert(name, topic.id);
+        assert!(taken.is_none(), "two topics called {}", *topic.name);
+        self.by_id.insert(topic.id, topic);
+    }
+
+    /// Removes the topic, which is returned.
+    pub(super) fn remove(&mut self, id: TopicId) -> Option<Topic> {
+        let topic = self.by_id.remove(&id)?;
+        let name: &str = &topic.name;
+        self.ids.remove(name);
+        self.partitions -= topic.partitions.len();
+        if let Some(unified) = names::unified(name)
+            && let Some(others) = self.unified.get_mut(&unified)
+        {
+            others.remove(name);
+            if others.is_empty() {
+                self.unified.remove(&unified);
+            }
+        }
+        Some(topic)
+    }
+
+    /// Adds partitions after those that the topic has.
+    pub(super) fn extend(&mut self, id: TopicId, partitions: Vec<Partition>) {
+        if let Some(topic) = self.by_id.get_mut(&id) {
+            self.partitions += partitions.len();
+            topic.partitions.extend(partitions);
+        }
+    }
+
+    /// Gives the topic called `name` its config, if there is one.
+    pub(super) fn set_config(&mut self, name: &str, config: Arc<TopicConfig>) {
+        if let Some(topic) = self.ids.get(name).and_then(|id| self.by_id.get_mut(id)) {
+            topic.config = config;
+        }
+    }
+
+    /// Gives every topic its config.
+    pub(super) fn set_configs(&mut self, config: impl Fn(&str) -> Arc<TopicConfig>) {
+        for topic in self.by_id.values_mut() {
+            topic.config = config(&topic.name);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::IdSource;
+    use kafka_protocol::protocol::StrBytes;
+
+    fn topic(name: &str, partitions: usize, ids: &mut IdSource) -> Topic {
+        let partition = Partition {
+            leader: Some(NodeId(1)),
+            leader_epoch: 0,
+            partition_epoch: 0,
+            replicas: vec![NodeId(1)],
+            isr: vec![NodeId(1)],
+        };
+        Topic {
+            name: TopicName(StrBytes::from_string(name.to_owned())),
+            id: ids.topic_id(),
+            partitions: vec![partition; partitions],
+            config: Arc::default(),
+            is_internal: false,
+        }
+    }
+
+    #[test]
+    fn a_topic_is_found_by_name_and_by_id_until_it_is_removed() {
+        let mut ids = IdSource::new(1);
+        let mut topics = Topics::default();
+        topics.insert(topic("b", 2, &mut ids));
+        topics.insert(topic("a", 3, &mut ids));
+        let id = topics.id("a").unwrap();
+        assert_eq!((topics.len(), topics.partition_count()), (2, 5));
+        assert_eq!(topics.iter().map(|topic| topic.name.to_string()).collect::<Vec<_>>(), ["a", "b"]);
+        assert!(topics.partition(id, PartitionId(2)).is_some());
+        assert!(topics.partition(id, PartitionId(3)).is_none());
+        assert!(topics.partition(id, PartitionId(-1)).is_none());
+        assert_eq!(topics.remove(id).unwrap().partitions.len(), 3);
+        assert!(topics.by_name("a").is_none() && topics.by_id(id).is_none());
+        assert_eq!((topics.len(), topics.partition_count()), (1, 2));
+    }
+
+    #[test]
+    fn names_that_differ_by_dots_and_underscores_collide() {
+        // Source: Topic.hasCollision.
+        let mut ids = IdSource::new(1);
+        let mut topics = Topics::default();
+        topics.insert(topic("a.b_c", 1, &mut ids));
+        assert_eq!(topics.colliding("a_b.c"), Some("a.b_c"));
+        assert_eq!(topics.colliding("a.b_c"), None);
+        assert_eq!(topics.colliding("abc"), None);
+        topics.remove(topics.id("a.b_c").unwrap());
+        assert_eq!(topics.colliding("a_b.c"), None);
+    }
+}
