@@ -17,6 +17,6 @@ mod handlers;
 
 pub use error::StartError;
 pub use time::Timestamp;
+pub use types::{NodeId, PartitionId, ProducerId, TopicId, TopicName};
 #[doc(hidden)]
 pub use wire::{guard, schema};
-pub use types::{NodeId, PartitionId, ProducerId, TopicId, TopicName};
