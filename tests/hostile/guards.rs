@@ -5,6 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use async_kafka::guard as answers;
 use fastrand::Rng;
+use kafka_protocol::messages::RequestHeader;
+use kafka_protocol::protocol::Decodable;
 use mockbroker::guard as requests;
 use mockbroker::schema::{self, Direction, Message};
 use system_tests::{api, codec, generate, value};
@@ -72,6 +74,25 @@ fn a_tag_that_the_schema_lacks_costs_no_more_than_the_guard_says() {
     let tags: Vec<_> = (0..10_000).map(|number| value!({ tag: 100 + number, data: b"" })).collect();
     let body = codec::encode(fetch, 13, &value!({ unknown_tags: tags }));
     assert!(judge(fetch, 13, &body) > 0);
+}
+
+#[test]
+fn a_header_that_the_guard_passes_is_decoded_to_where_the_guard_says() {
+    for (message, version, mut rng) in every_message().filter(|(message, ..)| message.direction == Direction::Request) {
+        for _ in 0..200 {
+            let frame = generate::frame(message, version, &[], &mut rng);
+            let header_version = message.header_version(version);
+            let header = schema::request_header();
+            let Ok(used) = requests::check(header, header_version, &frame, &requests::Limits::DEFAULT) else {
+                continue;
+            };
+            let mut rest = bytes::Bytes::copy_from_slice(&frame);
+            // Text that is no UTF-8 is the codec's to refuse.
+            if RequestHeader::decode(&mut rest, header_version).is_ok() {
+                assert_eq!(frame.len() - rest.len(), used, "{} v{version}: {frame:02x?}", message.name);
+            }
+        }
+    }
 }
 
 #[test]

@@ -53,7 +53,6 @@ fn decode(message: &Message, version: i16, body: &[u8]) -> Result<Decoded, Strin
 
 /// What the codec made of a body.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "one at a time")]
 enum Decoded {
     Request(RequestKind),
     Response(ResponseKind),

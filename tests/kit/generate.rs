@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use fastrand::Rng;
-use mockbroker::schema::{Field, FieldDefault, Kind, Message};
+use mockbroker::schema::{self, Field, FieldDefault, Kind, Message, Versions};
 use uuid::Uuid;
 
 use crate::codec::{self, Form, Mark, UNKNOWN_TAGS};
@@ -138,6 +138,22 @@ pub fn lies(body: &[u8], marks: &[Mark]) -> impl Iterator<Item = Vec<u8>> {
     marks.iter().flat_map(move |mark| LIES.iter().flatten().map(move |number| lie(body, *mark, *number)))
 }
 
+/// A frame with this body: mostly behind the right header, else behind one that was made wrong or makes no sense.
+#[must_use]
+pub fn frame(request: &Message, version: i16, body: &[u8], rng: &mut Rng) -> Vec<u8> {
+    let value = valid(schema::request_header(), request.header_version(version), rng);
+    let Value::Struct(mut fields) = value else { unreachable!("a header is a struct") };
+    let wrong = rng.u8(..4);
+    if wrong != 1 {
+        fields[0].1 = request.api_key.into();
+        fields[1].1 = version.into();
+    }
+    let (header, marks) =
+        codec::encode_marked(schema::request_header(), request.header_version(version), &Value::Struct(fields));
+    let header = if wrong == 2 { mutated(&header, &marks, rng) } else { header };
+    [header, body.to_vec()].concat()
+}
+
 /// Bytes without any sense.
 #[must_use]
 pub fn noise(rng: &mut Rng) -> Vec<u8> {
@@ -193,7 +209,6 @@ fn least(kind: &'static Kind, version: i16) -> Value {
 
 /// A field that says nothing about itself.
 fn fields_of_nothing() -> Field {
-    use mockbroker::schema::Versions;
     Field {
         name: "",
         kind: Kind::Bool,

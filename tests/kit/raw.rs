@@ -1,6 +1,6 @@
 //! A connection that speaks any API at any version, or no API at all, without either crate's wire code.
 //!
-//! ```ignore
+//! ```text
 //! let mut connection = Raw::connect(&broker.bootstrap()).await;
 //! let answer = connection.call(METADATA, 12, value!({ topics: [{ topic_id: Uuid::nil(), name: "a" }] })).await;
 //! assert_eq!(answer["topics"][0]["error_code"], 3);

@@ -195,7 +195,7 @@ macro_rules! plain {
 
         impl PartialEq<$type> for Value {
             fn eq(&self, value: &$type) -> bool {
-                *self == Self::from(value.clone())
+                matches!(self, Self::$variant(mine) if *mine == *value)
             }
         }
     )*};

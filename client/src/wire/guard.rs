@@ -27,7 +27,8 @@ impl Default for Limits {
 }
 
 /// The most the codec reserves for each byte of an answer that passed: the size in memory of an array's element over
-/// the fewest bytes it takes on the wire, for the array where that is most.
+/// the fewest bytes it takes on the wire, for the array where that is most: 51, the groups of ListGroups v3, measured by
+/// `tests/hostile` over every array of every API and version.
 pub const MEMORY_FACTOR: usize = 64;
 
 /// An answer that no Kafka gives. One line: `Fetch v13 answer, responses[2].partitions: 2147483647 elements in 12 bytes`.
@@ -399,5 +400,6 @@ mod tests {
         for length in 0..body.len() {
             assert!(check(fetch, 16, &body[..length], &Limits::default()).is_err(), "{length} bytes");
         }
+        assert_eq!(check(schema::response_header(), 1, &[0, 0, 0, 7, 1, 5, 1, 0, 9], &Limits::default()), Ok(8));
     }
 }

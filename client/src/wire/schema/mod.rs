@@ -9,7 +9,7 @@ mod table;
 /// The answer of one API: its type at every version.
 #[derive(Debug)]
 pub struct Message {
-    /// The key of the API.
+    /// The key of the API; -1 for the header.
     pub api_key: i16,
     /// Kafka's name of the API.
     pub name: &'static str,
@@ -93,6 +93,13 @@ pub enum Kind {
 #[must_use]
 pub fn response(api_key: i16) -> Option<&'static Message> {
     table::RESPONSES.get(usize::try_from(api_key).ok()?).copied().flatten()
+}
+
+/// The header in front of every answer: v1 if the answer is flexible, else v0, and always v0 before that of ApiVersions
+/// (KIP-511).
+#[must_use]
+pub fn response_header() -> &'static Message {
+    &table::RESPONSE_HEADER
 }
 
 const fn field(name: &'static str, kind: Kind, min: i16, max: i16) -> Field {

@@ -3,6 +3,11 @@
 
 use super::{Field, Kind, Message, Versions, field};
 
+static RESPONSE_HEADER_FIELDS: [Field; 1] = [
+    field("correlation_id", Kind::Int32, 0, 1),
+];
+pub(super) static RESPONSE_HEADER: Message = Message { api_key: -1, name: "ResponseHeader", versions: Versions::new(0, 1), flexible: Versions::new(1, 1), fields: &RESPONSE_HEADER_FIELDS };
+
 static PRODUCE_RESPONSE_RESPONSES_PARTITION_RESPONSES_RECORD_ERRORS: [Field; 2] = [
     field("batch_index", Kind::Int32, 8, 13),
     field("batch_index_error_message", Kind::String, 8, 13).null(8, 13),
