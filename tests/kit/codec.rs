@@ -19,18 +19,52 @@ pub const UNKNOWN_TAGS: &str = "unknown_tags";
 /// If the value has a field or a type that the message lacks at this version.
 #[must_use]
 pub fn encode(message: &Message, version: i16, value: &Value) -> Vec<u8> {
+    encode_marked(message, version, value).0
+}
+
+/// Where a length, a count or a tag stands in a body: what a mutation makes lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// The first byte of it.
+    pub at: usize,
+    /// How many bytes it takes.
+    pub width: usize,
+    /// How it is written.
+    pub form: Form,
+}
+
+/// How a length is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Two bytes.
+    Int16,
+    /// Four bytes.
+    Int32,
+    /// An unsigned varint.
+    Varint,
+}
+
+/// As [`encode`], and where the lengths are.
+///
+/// # Panics
+///
+/// As [`encode`].
+#[must_use]
+pub fn encode_marked(message: &Message, version: i16, value: &Value) -> (Vec<u8>, Vec<Mark>) {
     let mut encoder = Encoder {
         out: Vec::new(),
+        marks: Vec::new(),
         version,
         flexible: message.flexible.contains(version),
         place: format!("{} v{version}", message.name),
     };
     encoder.fields(message.fields, value);
-    encoder.out
+    (encoder.out, encoder.marks)
 }
 
 struct Encoder {
     out: Vec<u8>,
+    marks: Vec<Mark>,
     version: i16,
     flexible: bool,
     place: String,
@@ -44,7 +78,8 @@ impl Encoder {
             let tags = *name == UNKNOWN_TAGS && self.flexible;
             assert!(known || tags, "{} has no field {name} (for {value:?})", self.place);
         }
-        for field in fields.iter().filter(|field| field.is_in_place(self.version)) {
+        let version = self.version;
+        for field in fields.iter().filter(|field| field.is_in_place(version)) {
             let value = given.iter().find(|(name, _)| *name == field.name).map(|(_, value)| value);
             self.field(field, value);
         }
@@ -71,26 +106,30 @@ impl Encoder {
 
     fn tagged_fields(&mut self, fields: &'static [Field], given: &[(&'static str, Value)]) {
         let mut tags = Vec::new();
-        for field in fields.iter().filter(|field| field.is_tagged(self.version)) {
+        let version = self.version;
+        for field in fields.iter().filter(|field| field.is_tagged(version)) {
             // As Kafka's writers do: a tagged field that has its default is left out.
             let value = given.iter().find(|(name, _)| *name == field.name).map(|(_, value)| value);
             if let Some(value) = value.filter(|value| **value != default_of(field, self.version)) {
-                let before = std::mem::take(&mut self.out);
+                let before = (std::mem::take(&mut self.out), std::mem::take(&mut self.marks));
                 self.field(field, Some(value));
-                tags.push((field.tag, std::mem::replace(&mut self.out, before)));
+                let data = std::mem::replace(&mut self.out, before.0);
+                tags.push((field.tag, data, std::mem::replace(&mut self.marks, before.1)));
             }
         }
         if let Some((_, unknown)) = given.iter().find(|(name, _)| *name == UNKNOWN_TAGS) {
             for tag in unknown.array() {
                 let number = u32::try_from(tag["tag"].int()).expect("a tag is an unsigned number of 32 bits");
-                tags.push((number, tag["data"].bytes().to_vec()));
+                tags.push((number, tag["data"].bytes().to_vec(), Vec::new()));
             }
         }
-        tags.sort_by_key(|(tag, _)| *tag);
+        tags.sort_by_key(|(tag, ..)| *tag);
         self.varint(tags.len());
-        for (tag, data) in tags {
+        for (tag, data, marks) in tags {
             self.varint(tag as usize);
             self.varint(data.len());
+            let start = self.out.len();
+            self.marks.extend(marks.into_iter().map(|mark| Mark { at: start + mark.at, ..mark }));
             self.out.put_slice(&data);
         }
     }
@@ -147,22 +186,33 @@ impl Encoder {
     fn null(&mut self, kind: &Kind, compact: bool) {
         match kind {
             Kind::Struct(_) => self.out.put_i8(-1),
-            _ if compact => self.out.put_u8(0),
-            Kind::String => self.out.put_i16(-1),
-            _ => self.out.put_i32(-1),
+            _ if compact => self.varint(0),
+            Kind::String => self.marked(Form::Int16, |out| out.put_i16(-1)),
+            _ => self.marked(Form::Int32, |out| out.put_i32(-1)),
         }
     }
 
     fn length(&mut self, kind: &Kind, length: usize, compact: bool) {
+        let number = i32::try_from(length).expect("an array has at most 2^31 - 1 elements");
         match kind {
             _ if compact => self.varint(length + 1),
-            Kind::String => self.out.put_i16(length.try_into().expect("a string has at most 32767 bytes")),
-            _ => self.out.put_i32(length.try_into().expect("an array has at most 2^31 - 1 elements")),
+            Kind::String => {
+                let number = i16::try_from(number).expect("a string has at most 32767 bytes");
+                self.marked(Form::Int16, |out| out.put_i16(number));
+            }
+            _ => self.marked(Form::Int32, |out| out.put_i32(number)),
         }
     }
 
     fn varint(&mut self, value: usize) {
-        put_varint(&mut self.out, value.try_into().expect("lengths have 32 bits"));
+        let value = value.try_into().expect("lengths have 32 bits");
+        self.marked(Form::Varint, |out| put_varint(out, value));
+    }
+
+    fn marked(&mut self, form: Form, put: impl FnOnce(&mut Vec<u8>)) {
+        let at = self.out.len();
+        put(&mut self.out);
+        self.marks.push(Mark { at, width: self.out.len() - at, form });
     }
 }
 
@@ -234,7 +284,8 @@ struct Decoder {
 impl Decoder {
     fn fields(&mut self, fields: &'static [Field]) -> Result<Value, String> {
         let mut values = Vec::new();
-        for field in fields.iter().filter(|field| field.is_in_place(self.version)) {
+        let version = self.version;
+        for field in fields.iter().filter(|field| field.is_in_place(version)) {
             values.push((field.name, self.field(field)?));
         }
         if self.flexible {
@@ -308,13 +359,11 @@ impl Decoder {
                 [other] => return Err(format!("{other} is neither 1 nor -1")),
             },
             Kind::Struct(fields) => self.fields(fields)?,
-            Kind::String | Kind::Bytes | Kind::Records | Kind::Array { .. } => {
-                match self.length(kind, compact)? {
-                    Some(length) => self.sized(kind, length)?,
-                    None if nullable => Value::Null,
-                    None => return Err("null where the schema allows none".to_owned()),
-                }
-            }
+            Kind::String | Kind::Bytes | Kind::Records | Kind::Array { .. } => match self.length(kind, compact)? {
+                Some(length) => self.sized(kind, length)?,
+                None if nullable => Value::Null,
+                None => return Err("null where the schema allows none".to_owned()),
+            },
         })
     }
 
@@ -328,9 +377,8 @@ impl Decoder {
                 if length > self.rest.len() / least {
                     return Err(format!("{length} elements in {} bytes", self.rest.len()));
                 }
-                let element = |index| {
-                    self.value(element, false, self.flexible).map_err(|fault| format!("[{index}]: {fault}"))
-                };
+                let element =
+                    |index| self.value(element, false, self.flexible).map_err(|fault| format!("[{index}]: {fault}"));
                 Value::Array((0..length).map(element).collect::<Result<_, _>>()?)
             }
             _ => Value::Bytes(self.take(length)?),

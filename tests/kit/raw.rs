@@ -1,6 +1,6 @@
 //! A connection that speaks any API at any version, or no API at all, without either crate's wire code.
 //!
-//! ```ignore
+//! ```text
 //! let mut connection = Raw::connect(&broker.bootstrap()).await;
 //! let answer = connection.call(METADATA, 12, value!({ topics: [{ topic_id: Uuid::nil(), name: "a" }] })).await;
 //! assert_eq!(answer["topics"][0]["error_code"], 3);
@@ -173,8 +173,7 @@ pub fn header(request: &Message, version: i16, correlation_id: i32, client_id: O
 /// Decodes a whole answer: its header, which has to be that of the request, and its body.
 fn answer(sent: Sent, frame: Bytes) -> Result<Value, String> {
     let Sent { correlation_id, response, mut version } = sent;
-    let (header, used) =
-        codec::decode_prefix(schema::response_header(), response.header_version(version), &frame)?;
+    let (header, used) = codec::decode_prefix(schema::response_header(), response.header_version(version), &frame)?;
     if header["correlation_id"] != correlation_id {
         return Err(format!("{header:?} answers another request than {correlation_id}, {} v{version}", response.name));
     }
@@ -192,7 +191,5 @@ fn answer(sent: Sent, frame: Bytes) -> Result<Value, String> {
 ///
 /// After [`PATIENCE`].
 pub async fn patiently<T>(what: &str, wait: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, wait)
-        .await
-        .unwrap_or_else(|_| panic!("waited {PATIENCE:?} for {what}, in vain"))
+    tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("waited {PATIENCE:?} for {what}, in vain"))
 }

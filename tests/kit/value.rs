@@ -157,7 +157,11 @@ impl fmt::Debug for Value {
             Self::Bytes(value) => write!(f, "{value:?}"),
             Self::Array(elements) => f.debug_list().entries(elements).finish(),
             Self::Struct(fields) => {
-                f.debug_map().entries(fields.iter().map(|(name, value)| (format_args!("{name}"), value))).finish()
+                let mut map = f.debug_map();
+                for (name, value) in fields {
+                    map.entry(&format_args!("{name}"), value);
+                }
+                map.finish()
             }
         }
     }
@@ -191,7 +195,7 @@ macro_rules! plain {
 
         impl PartialEq<$type> for Value {
             fn eq(&self, value: &$type) -> bool {
-                *self == Self::from(value.clone())
+                matches!(self, Self::$variant(mine) if *mine == *value)
             }
         }
     )*};
@@ -286,7 +290,10 @@ mod tests {
         assert_eq!(value["ok"], true);
         assert_eq!(value["epoch"], -1_i64);
         assert!(value["group"].is_null());
-        assert_eq!(format!("{value:?}"), r#"{topics: [{name: "a", partitions: [0, 2]}], group: null, ok: true, epoch: -1}"#);
+        assert_eq!(
+            format!("{value:?}"),
+            r#"{topics: [{name: "a", partitions: [0, 2]}], group: null, ok: true, epoch: -1}"#
+        );
         assert_eq!(value!({}), Value::Struct(vec![]));
         assert_eq!(value!([]), Value::Array(vec![]));
     }

@@ -3,6 +3,11 @@
 
 use super::{Field, Kind, Message, Versions, field};
 
+static RESPONSE_HEADER_FIELDS: [Field; 1] = [
+    field("correlation_id", Kind::Int32, 0, 1),
+];
+pub(super) static RESPONSE_HEADER: Message = Message { api_key: -1, name: "ResponseHeader", versions: Versions::new(0, 1), flexible: Versions::new(1, 1), fields: &RESPONSE_HEADER_FIELDS };
+
 static PRODUCE_RESPONSE_RESPONSES_PARTITION_RESPONSES_RECORD_ERRORS: [Field; 2] = [
     field("batch_index", Kind::Int32, 8, 13),
     field("batch_index_error_message", Kind::String, 8, 13).null(8, 13),
@@ -405,7 +410,7 @@ static ADD_PARTITIONS_TO_TXN_RESPONSE_ADD_PARTITIONS_TO_TXN_PARTITION_RESULT: [F
 ];
 static ADD_PARTITIONS_TO_TXN_RESPONSE_ADD_PARTITIONS_TO_TXN_TOPIC_RESULT: [Field; 2] = [
     field("name", Kind::String, 0, 5),
-    field("results_by_partition", Kind::Array { element: &Kind::Struct(&ADD_PARTITIONS_TO_TXN_RESPONSE_ADD_PARTITIONS_TO_TXN_PARTITION_RESULT), least: 7 }, 0, 5),
+    field("results_by_partition", Kind::Array { element: &Kind::Struct(&ADD_PARTITIONS_TO_TXN_RESPONSE_ADD_PARTITIONS_TO_TXN_PARTITION_RESULT), least: 6 }, 0, 5),
 ];
 static ADD_PARTITIONS_TO_TXN_RESPONSE_RESULTS_BY_TRANSACTION: [Field; 2] = [
     field("transactional_id", Kind::String, 4, 5),

@@ -62,10 +62,7 @@ fn a_count_is_held_against_the_least_size_of_an_element() {
 fn null_is_refused_where_kafka_refuses_it() {
     // MetadataRequest.json: topics is nullable from v1.
     assert_eq!(refusal(METADATA, 0, &[0xff; 4]), "Metadata v0 request: topics: array is null");
-    assert_eq!(
-        refusal(METADATA, 1, &[0, 0, 0, 1, 0xff, 0xff]),
-        "Metadata v1 request: topics[0].name: string is null"
-    );
+    assert_eq!(refusal(METADATA, 1, &[0, 0, 0, 1, 0xff, 0xff]), "Metadata v1 request: topics[0].name: string is null");
 }
 
 #[test]

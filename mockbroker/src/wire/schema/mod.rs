@@ -260,7 +260,10 @@ mod tests {
             assert_eq!(found.0.versions, found.1.versions, "{}: request and response differ", message.name);
         }
         for api_key in [-1, i16::MIN, 4, 5, 6, 7, 52, 93, i16::MAX] {
-            assert!(request(api_key).is_none() && response(api_key).is_none(), "{api_key} is no API of a broker's listener");
+            assert!(
+                request(api_key).is_none() && response(api_key).is_none(),
+                "{api_key} is no API of a broker's listener"
+            );
         }
     }
 

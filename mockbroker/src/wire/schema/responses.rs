@@ -431,7 +431,7 @@ static ADD_PARTITIONS_TO_TXN_RESPONSE_ADD_PARTITIONS_TO_TXN_PARTITION_RESULT: [F
 ];
 static ADD_PARTITIONS_TO_TXN_RESPONSE_ADD_PARTITIONS_TO_TXN_TOPIC_RESULT: [Field; 2] = [
     field("name", Kind::String, 0, 5),
-    field("results_by_partition", Kind::Array { element: &Kind::Struct(&ADD_PARTITIONS_TO_TXN_RESPONSE_ADD_PARTITIONS_TO_TXN_PARTITION_RESULT), least: 7 }, 0, 5),
+    field("results_by_partition", Kind::Array { element: &Kind::Struct(&ADD_PARTITIONS_TO_TXN_RESPONSE_ADD_PARTITIONS_TO_TXN_PARTITION_RESULT), least: 6 }, 0, 5),
 ];
 static ADD_PARTITIONS_TO_TXN_RESPONSE_RESULTS_BY_TRANSACTION: [Field; 2] = [
     field("transactional_id", Kind::String, 4, 5),
