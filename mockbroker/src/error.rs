@@ -28,9 +28,9 @@ impl fmt::Display for StartError {
             }
             Self::Bind { address, source } => write!(f, "cannot listen on {address}: {source}"),
             Self::Setting(text) => f.write_str(text),
-            Self::NoRuntime => f.write_str(
-                "no tokio runtime here: call this from async code, or use mockbroker::blocking::MockBroker",
-            ),
+            Self::NoRuntime => {
+                f.write_str("no tokio runtime here: call this from async code, or use mockbroker::blocking::MockBroker")
+            }
         }
     }
 }

@@ -7,12 +7,18 @@ pub(crate) enum CompressionType {
     Producer,
     Uncompressed,
     /// `level` is `compression.gzip.level`.
-    Gzip { level: i32 },
+    Gzip {
+        level: i32,
+    },
     Snappy,
     /// `level` is `compression.lz4.level`.
-    Lz4 { level: i32 },
+    Lz4 {
+        level: i32,
+    },
     /// `level` is `compression.zstd.level`.
-    Zstd { level: i32 },
+    Zstd {
+        level: i32,
+    },
 }
 
 /// Whose time a record bears (`message.timestamp.type`).

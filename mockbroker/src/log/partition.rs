@@ -1,0 +1,197 @@
+//! `PartitionLog`: one partition's batches in segments, and what is known of its producers and leaders.
+//!
+//! Appends give offsets, reads serve what was appended. The high watermark follows the log end at once: there is one
+//! copy of the data. Not here yet: transactions; the last stable offset is the high watermark.
+//!
+//! Source: `UnifiedLog.append`; KIP-98, KIP-101.
+
+use kafka_protocol::error::ResponseError;
+
+use super::batch::Batch;
+use super::leader_epochs::{EpochEnd, LeaderEpochs};
+use super::producer_state::{ActiveProducer, Producers, Sequenced};
+use super::rejected::Rejected;
+use super::segment::Segment;
+use super::validate::ValidBatch;
+use crate::cluster::TopicConfig;
+use crate::time::Timestamp;
+
+/// The log of one partition.
+#[derive(Debug)]
+pub(crate) struct PartitionLog {
+    pub(super) log_start_offset: i64,
+    pub(super) log_end_offset: i64,
+    pub(super) high_watermark: i64,
+    /// Never empty, in the order of offsets; the last one is appended to.
+    pub(super) segments: Vec<Segment>,
+    pub(super) leader_epochs: LeaderEpochs,
+    producers: Producers,
+}
+
+/// What an append says of a batch, new or known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Appended {
+    /// The offset of the batch's first record.
+    pub(crate) base_offset: i64,
+    /// The offset of its last record.
+    pub(crate) last_offset: i64,
+    /// The broker's time for LogAppendTime, else -1. Of a duplicate: the largest timestamp of the batch that is in the
+    /// log, whichever the timestamp type.
+    pub(crate) log_append_time_ms: i64,
+    /// Where the log starts.
+    pub(crate) log_start_offset: i64,
+    /// Whether the batch was in the log already and nothing was appended.
+    pub(crate) duplicate: bool,
+}
+
+impl PartitionLog {
+    /// An empty log whose leader starts `leader_epoch` at offset 0.
+    pub(crate) fn new(leader_epoch: i32) -> Self {
+        let mut segments = Vec::with_capacity(1);
+        segments.push(Segment::new(0, 0, Timestamp::default()));
+        Self {
+            log_start_offset: 0,
+            log_end_offset: 0,
+            high_watermark: 0,
+            segments,
+            leader_epochs: LeaderEpochs::new(leader_epoch),
+            producers: Producers::default(),
+        }
+    }
+
+    /// Appends `batch` at the end, under the current leader epoch, or recognises it as one of its producer's last five.
+    ///
+    /// # Errors
+    ///
+    /// RECORD_LIST_TOO_LARGE if it is longer than a segment; INVALID_PRODUCER_EPOCH, OUT_OF_ORDER_SEQUENCE_NUMBER. The
+    /// log is then as it was, except that a segment may have been rolled, as in Kafka.
+    pub(crate) fn append(
+        &mut self,
+        batch: ValidBatch,
+        config: &TopicConfig,
+        now: Timestamp,
+    ) -> Result<Appended, Rejected> {
+        let log_append_time_ms = batch.log_append_time_ms();
+        let batch = batch.into_batch().placed(self.log_end_offset, self.leader_epoch());
+        if i64::try_from(batch.size_bytes()).is_ok_and(|size| size > i64::from(config.segment_bytes)) {
+            return Err(Rejected::outside_log(ResponseError::RecordListTooLarge));
+        }
+        self.roll_if_due(&batch, config, now);
+        match self.producers.sequence(&batch)? {
+            Sequenced::Duplicate(known) => {
+                return Ok(Appended {
+                    base_offset: known.first_offset(),
+                    last_offset: known.last_offset(),
+                    log_append_time_ms: known.timestamp(),
+                    log_start_offset: self.log_start_offset,
+                    duplicate: true,
+                });
+            }
+            Sequenced::Next => self.producers.record(&batch),
+            Sequenced::Unsequenced => {}
+        }
+        let (base_offset, last_offset) = (batch.base_offset(), batch.last_offset());
+        self.active_segment().push(batch, config.index_interval_bytes, now);
+        self.log_end_offset = last_offset + 1;
+        self.high_watermark = self.log_end_offset;
+        self.check();
+        let log_start_offset = self.log_start_offset;
+        Ok(Appended { base_offset, last_offset, log_append_time_ms, log_start_offset, duplicate: false })
+    }
+
+    /// A leader begins `leader_epoch` at the end of the log. An epoch that is not newer changes nothing.
+    pub(crate) fn start_leader_epoch(&mut self, leader_epoch: i32) {
+        if leader_epoch > self.leader_epoch() {
+            self.leader_epochs.assign(leader_epoch, self.log_end_offset);
+        }
+    }
+
+    /// The first offset that can be read.
+    pub(crate) fn log_start_offset(&self) -> i64 {
+        self.log_start_offset
+    }
+
+    /// The offset after the last record that every in-sync replica has.
+    pub(crate) fn high_watermark(&self) -> i64 {
+        self.high_watermark
+    }
+
+    /// The offset up to which every transaction has ended. There are no transactions yet: the high watermark.
+    pub(crate) fn last_stable_offset(&self) -> i64 {
+        self.high_watermark
+    }
+
+    /// The offset the next record gets.
+    pub(crate) fn log_end_offset(&self) -> i64 {
+        self.log_end_offset
+    }
+
+    /// The epoch that batches are appended under.
+    pub(crate) fn leader_epoch(&self) -> i32 {
+        self.leader_epochs.latest()
+    }
+
+    /// Where `requested_epoch` ended in this log (OffsetForLeaderEpoch, and `last_fetched_epoch` of Fetch).
+    pub(crate) fn end_offset_for_epoch(&self, requested_epoch: i32) -> EpochEnd {
+        self.leader_epochs.end_offset(requested_epoch, self.log_end_offset)
+    }
+
+    /// The bytes of all batches that are kept.
+    pub(crate) fn size_bytes(&self) -> u64 {
+        self.end_position() - self.segments[0].start_position()
+    }
+
+    /// The producers whose state is kept, by id (DescribeProducers).
+    pub(crate) fn producers(&self) -> impl Iterator<Item = ActiveProducer> + '_ {
+        self.producers.iter()
+    }
+
+    /// Forgets producers whose last batch bears a timestamp `producer_id_expiration_ms` or more before `now`
+    /// (`producer.id.expiration.ms`). The timestamp is the records', so old ones expire at once.
+    pub(crate) fn expire_producers(&mut self, now: Timestamp, producer_id_expiration_ms: i64) {
+        self.producers.expire(now, producer_id_expiration_ms);
+    }
+
+    /// The bytes ever appended.
+    pub(super) fn end_position(&self) -> u64 {
+        let last = self.segments.last().expect("a log has a segment");
+        last.start_position() + last.size_bytes()
+    }
+
+    /// Begins a new segment at the end of the log.
+    pub(super) fn roll(&mut self, now: Timestamp) {
+        self.segments.push(Segment::new(self.log_end_offset, self.end_position(), now));
+    }
+
+    /// Moves the log start forward, never back. Producers are kept: a producer whose data is gone still has its
+    /// sequence, as a 4.3.1 shows.
+    pub(super) fn move_log_start(&mut self, log_start_offset: i64) -> bool {
+        if log_start_offset <= self.log_start_offset {
+            return false;
+        }
+        self.log_start_offset = log_start_offset;
+        self.leader_epochs.truncate_from_start(log_start_offset);
+        self.check();
+        true
+    }
+
+    fn roll_if_due(&mut self, batch: &Batch, config: &TopicConfig, now: Timestamp) {
+        if self.active_segment().must_roll(batch, config, now) {
+            self.roll(now);
+        }
+    }
+
+    fn active_segment(&mut self) -> &mut Segment {
+        self.segments.last_mut().expect("a log has a segment")
+    }
+
+    fn check(&self) {
+        debug_assert!(
+            self.log_start_offset <= self.high_watermark && self.high_watermark <= self.log_end_offset,
+            "offsets out of order: {} {} {}",
+            self.log_start_offset,
+            self.high_watermark,
+            self.log_end_offset
+        );
+    }
+}

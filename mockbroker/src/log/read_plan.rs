@@ -1,0 +1,122 @@
+//! What a read of the log returns: pieces of batches that a response is written from without copying.
+//!
+//! Source: `UnifiedLog.read`, `LocalLog.read`, `LogSegment.read`, `ReplicaManager.readFromLog`. Not here: which offsets
+//! may be asked for, sharing a limit between partitions, waiting.
+
+use bytes::Bytes;
+
+use super::batch::{Batch, PREFIX_BYTES};
+use super::partition::PartitionLog;
+
+/// Consecutive batches as they are on the wire; the last may be cut short.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Records {
+    /// One per batch. Concatenated, prefix then rest, they are the records field of a Fetch answer.
+    pub(crate) pieces: Vec<Piece>,
+    /// The sum of all prefixes and rests.
+    pub(crate) size_bytes: usize,
+}
+
+/// A batch, or the front of one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Piece {
+    /// Base offset, batch length, partition leader epoch.
+    pub(crate) prefix: [u8; PREFIX_BYTES],
+    /// How much of the prefix counts: all of it, unless the piece is cut within it.
+    pub(crate) prefix_len: u8,
+    /// The batch from its magic byte on.
+    pub(crate) rest: Bytes,
+}
+
+impl PartitionLog {
+    /// Reads from the batch that holds `fetch_offset` up to the one that holds `upper_bound`, at most `max_bytes`, which
+    /// may cut the last batch, and within one segment. If not even the first batch fits, there are no records, unless
+    /// `at_least_one` asks for it whatever its size. The caller has checked that `fetch_offset` is in the log.
+    pub(crate) fn read(&self, fetch_offset: i64, upper_bound: i64, max_bytes: usize, at_least_one: bool) -> Records {
+        let mut records = Records::default();
+        let Some((segment, first)) = self.locate(fetch_offset) else {
+            return records;
+        };
+        let entries = self.segments[segment].entries();
+        let end = self.segments[segment].find(upper_bound);
+        let mut left = max_bytes;
+        for (place, entry) in entries.iter().enumerate().take(end).skip(first) {
+            let size = entry.batch.size_bytes();
+            if place == first && size > left {
+                if !at_least_one {
+                    break;
+                }
+                left = size;
+            }
+            let piece = Piece::of(&entry.batch, left);
+            records.size_bytes += piece.size_bytes();
+            left -= piece.size_bytes();
+            records.pieces.push(piece);
+            if left == 0 {
+                break;
+            }
+        }
+        records
+    }
+
+    /// The bytes from the batch that holds `fetch_offset` up to the one that holds `upper_bound`, whatever the limits:
+    /// what a waiting Fetch counts.
+    pub(crate) fn available_bytes(&self, fetch_offset: i64, upper_bound: i64) -> usize {
+        let bytes = self.position(upper_bound).saturating_sub(self.position(fetch_offset));
+        usize::try_from(bytes).unwrap_or(usize::MAX)
+    }
+
+    /// Whether `fetch_offset` lies in an older segment than `upper_bound`: a waiting Fetch then ends, because a read
+    /// stays in one segment and would not get more (`DelayedFetch.tryComplete`).
+    pub(crate) fn is_in_older_segment(&self, fetch_offset: i64, upper_bound: i64) -> bool {
+        self.segment_of(fetch_offset) < self.segment_of(upper_bound)
+    }
+
+    /// The segment and the place in it of the first batch that ends at `offset` or after it.
+    fn locate(&self, offset: i64) -> Option<(usize, usize)> {
+        let from = self.segment_of(offset);
+        let places =
+            self.segments[from..].iter().enumerate().map(|(ahead, segment)| (from + ahead, segment.find(offset)));
+        places.into_iter().find(|&(segment, place)| place < self.segments[segment].entries().len())
+    }
+
+    /// The bytes ever appended before the batch that holds `offset`.
+    fn position(&self, offset: i64) -> u64 {
+        match self.locate(offset) {
+            Some((segment, place)) => self.segments[segment].start_position() + self.segments[segment].position(place),
+            None => self.end_position(),
+        }
+    }
+
+    fn segment_of(&self, offset: i64) -> usize {
+        self.segments.partition_point(|segment| segment.base_offset() <= offset).saturating_sub(1)
+    }
+}
+
+impl Records {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pieces.is_empty()
+    }
+}
+
+impl Piece {
+    /// The front of `batch`, at most `max_bytes`.
+    fn of(batch: &Batch, max_bytes: usize) -> Self {
+        let prefix_len = max_bytes.min(PREFIX_BYTES);
+        let rest_len = batch.rest().len().min(max_bytes - prefix_len);
+        Self {
+            prefix: batch.prefix(),
+            prefix_len: u8::try_from(prefix_len).expect("at most 16"),
+            rest: batch.rest().slice(..rest_len),
+        }
+    }
+
+    /// The part of the prefix that counts.
+    pub(crate) fn prefix(&self) -> &[u8] {
+        &self.prefix[..usize::from(self.prefix_len)]
+    }
+
+    pub(crate) fn size_bytes(&self) -> usize {
+        usize::from(self.prefix_len) + self.rest.len()
+    }
+}

@@ -1,0 +1,203 @@
+//! A segment: the unit that is rolled, searched by time, and deleted. In memory it is the list of its batches.
+//!
+//! Kafka's sparse index files are not kept, but their sizes are counted, because a full one rolls the segment.
+//!
+//! Source: `LogSegment.java`, `OffsetIndex.java`, `TimeIndex.java`.
+
+use super::batch::Batch;
+use crate::cluster::TopicConfig;
+use crate::time::Timestamp;
+
+/// A run of batches.
+#[derive(Debug)]
+pub(super) struct Segment {
+    base_offset: i64,
+    /// The bytes ever appended to the log before this segment.
+    start_position: u64,
+    size_bytes: u64,
+    entries: Vec<Entry>,
+    created: Timestamp,
+    last_modified: Timestamp,
+    /// The largest timestamp of the first batch: what the age of a segment is counted from.
+    first_timestamp: i64,
+    /// The largest timestamp so far and the first batch that has it; -1 and batch 0 without any.
+    max_timestamp: i64,
+    max_timestamp_entry: usize,
+    /// The largest timestamp so far at the end of every [`TIME_BLOCK`] batches, so that a search can skip.
+    time_blocks: Vec<i64>,
+    index_sizes: IndexSizes,
+}
+
+/// A batch and where it lies.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) batch: Batch,
+    /// Bytes from the beginning of the segment, which `segment.bytes` keeps below 2 GiB.
+    position: u32,
+}
+
+/// How full Kafka's index files of this segment would be.
+#[derive(Debug, Default)]
+struct IndexSizes {
+    bytes_since_last_entry: u64,
+    offset_entries: u32,
+    time_entries: u32,
+    last_timestamp: i64,
+}
+
+const TIME_BLOCK: usize = 256;
+
+const OFFSET_ENTRY_BYTES: i32 = 8;
+const TIME_ENTRY_BYTES: i32 = 12;
+
+impl Segment {
+    pub(super) fn new(base_offset: i64, start_position: u64, now: Timestamp) -> Self {
+        Self {
+            base_offset,
+            start_position,
+            size_bytes: 0,
+            entries: Vec::new(),
+            created: now,
+            last_modified: now,
+            first_timestamp: -1,
+            max_timestamp: -1,
+            max_timestamp_entry: 0,
+            time_blocks: Vec::new(),
+            index_sizes: IndexSizes { last_timestamp: -1, ..IndexSizes::default() },
+        }
+    }
+
+    pub(super) fn base_offset(&self) -> i64 {
+        self.base_offset
+    }
+
+    pub(super) fn start_position(&self) -> u64 {
+        self.start_position
+    }
+
+    pub(super) fn size_bytes(&self) -> u64 {
+        self.size_bytes
+    }
+
+    pub(super) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// Adds a batch that is at its place.
+    pub(super) fn push(&mut self, batch: Batch, index_interval_bytes: i32, now: Timestamp) {
+        let timestamp = batch.max_timestamp();
+        if self.entries.is_empty() {
+            self.first_timestamp = timestamp;
+        }
+        if timestamp > self.max_timestamp {
+            self.max_timestamp = timestamp;
+            self.max_timestamp_entry = self.entries.len();
+        }
+        let size = batch.size_bytes() as u64;
+        self.index_sizes.count(size, self.max_timestamp, index_interval_bytes);
+        let position = u32::try_from(self.size_bytes).expect("segment.bytes keeps a segment below 2 GiB");
+        self.entries.push(Entry { batch, position });
+        self.size_bytes += size;
+        self.last_modified = now;
+        if self.entries.len().is_multiple_of(TIME_BLOCK) {
+            self.time_blocks.push(self.max_timestamp);
+        }
+    }
+
+    /// Whether `batch` must go to a new segment (`LogSegment.shouldRoll`). An empty segment is never rolled: the new
+    /// one would be the same.
+    pub(super) fn must_roll(&self, batch: &Batch, config: &TopicConfig, now: Timestamp) -> bool {
+        if self.entries.is_empty() {
+            return false;
+        }
+        let too_big = self.size_bytes + batch.size_bytes() as u64 > config.segment_bytes.max(0).cast_unsigned().into();
+        let too_far = batch.last_offset() - self.base_offset > i64::from(i32::MAX);
+        let too_old = self.waited(batch.max_timestamp(), now) > self.roll_after_ms(config);
+        too_big || too_far || too_old || self.index_sizes.any_full(config.segment_index_bytes)
+    }
+
+    /// What time retention compares: the largest timestamp, or, if no record has one, the file's
+    /// (`LogSegment.largestTimestamp`).
+    pub(super) fn largest_timestamp(&self) -> i64 {
+        if self.max_timestamp >= 0 { self.max_timestamp } else { self.last_modified.as_millis() }
+    }
+
+    /// The largest timestamp of a record; -1 if none has one.
+    pub(super) fn max_timestamp(&self) -> i64 {
+        self.max_timestamp
+    }
+
+    /// The first batch that has the largest timestamp. Without timestamps the first batch that has -1, if any.
+    pub(super) fn batch_with_max_timestamp(&self) -> Option<&Batch> {
+        let from = self.entries.get(self.max_timestamp_entry..)?;
+        from.iter().map(|entry| &entry.batch).find(|batch| batch.max_timestamp() == self.max_timestamp)
+    }
+
+    /// The place of the first batch that ends at `offset` or after it; the number of batches if none does.
+    pub(super) fn find(&self, offset: i64) -> usize {
+        let after = self.entries.partition_point(|entry| entry.batch.base_offset() <= offset);
+        match after.checked_sub(1) {
+            Some(at) if self.entries[at].batch.last_offset() >= offset => at,
+            _ => after,
+        }
+    }
+
+    /// Batches with a record at `timestamp` or later, none of which begins before the place `first_entry`.
+    pub(super) fn batches_reaching(&self, timestamp: i64, first_entry: usize) -> impl Iterator<Item = &Batch> {
+        let skipped = self.time_blocks.partition_point(|max| *max < timestamp) * TIME_BLOCK;
+        let from = skipped.max(first_entry).min(self.entries.len());
+        self.entries[from..].iter().map(|entry| &entry.batch).filter(move |batch| batch.max_timestamp() >= timestamp)
+    }
+
+    /// The bytes of this segment before the batch at place `entry`.
+    pub(super) fn position(&self, entry: usize) -> u64 {
+        self.entries.get(entry).map_or(self.size_bytes, |entry| u64::from(entry.position))
+    }
+
+    /// How old the segment is for rolling: by its records if they bear time, else by the clock
+    /// (`LogSegment.timeWaitedForRoll`).
+    fn waited(&self, timestamp: i64, now: Timestamp) -> i64 {
+        if self.first_timestamp >= 0 {
+            timestamp.saturating_sub(self.first_timestamp)
+        } else {
+            now.as_millis().saturating_sub(self.created.as_millis())
+        }
+    }
+
+    /// `segment.ms`, at most `max.compaction.lag.ms` on compacted topics, less the segment's jitter. Kafka draws the
+    /// jitter; here it follows from the base offset, so that the same run rolls at the same places.
+    fn roll_after_ms(&self, config: &TopicConfig) -> i64 {
+        let limit = if config.cleanup_compact {
+            config.segment_ms.min(config.max_compaction_lag_ms)
+        } else {
+            config.segment_ms
+        };
+        let below = config.segment_jitter_ms.min(config.segment_ms);
+        if below <= 0 {
+            return limit;
+        }
+        let mixed = self.base_offset.cast_unsigned().wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 1;
+        limit.saturating_sub(mixed.cast_signed() % below)
+    }
+}
+
+impl IndexSizes {
+    /// An entry is written once more than `interval` bytes were appended since the last one (`LogSegment.append`).
+    fn count(&mut self, size: u64, max_timestamp: i64, interval: i32) {
+        if self.bytes_since_last_entry > interval.max(0).cast_unsigned().into() {
+            self.offset_entries += 1;
+            if max_timestamp > self.last_timestamp {
+                self.time_entries += 1;
+                self.last_timestamp = max_timestamp;
+            }
+            self.bytes_since_last_entry = 0;
+        }
+        self.bytes_since_last_entry += size;
+    }
+
+    /// The time index keeps its last slot for the entry that is written when the segment is rolled.
+    fn any_full(&self, index_bytes: i32) -> bool {
+        let slots = |entry_bytes: i32| (index_bytes / entry_bytes).max(0).cast_unsigned();
+        self.offset_entries >= slots(OFFSET_ENTRY_BYTES) || self.time_entries + 1 >= slots(TIME_ENTRY_BYTES)
+    }
+}

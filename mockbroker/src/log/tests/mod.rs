@@ -1,0 +1,1 @@
+//! Machine tests of the log, one file per file of the log.
