@@ -89,6 +89,11 @@ impl MockBroker {
         self.alive.registry.count()
     }
 
+    /// How many requests wait for their answer: long polls.
+    pub fn parked_request_count(&self) -> usize {
+        self.alive.engine.parked()
+    }
+
     /// Moves the time of a cluster that was built with [`Clock::manual`](crate::Clock::manual), and does all that falls
     /// due on the way in its order: long polls end, retention deletes.
     ///

@@ -4,7 +4,7 @@ use std::env;
 
 use uuid::Uuid;
 
-use crate::raw::Raw;
+use crate::raw::{PATIENCE, Raw};
 
 /// A broker to test. The same test passing on the mock and on a real Kafka proves that the rule is Kafka's.
 #[derive(Debug)]
@@ -59,4 +59,18 @@ impl Broker {
 pub fn unique(prefix: &str) -> String {
     let number = Uuid::from_u128(fastrand::u128(..)).simple().to_string();
     format!("{prefix}-{}", &number[..12])
+}
+
+/// Lets the runtime run until `is_so`.
+///
+/// # Panics
+///
+/// If it is not so after [`PATIENCE`].
+pub async fn eventually(what: &str, is_so: impl Fn() -> bool) {
+    let wait = async {
+        while !is_so() {
+            tokio::task::yield_now().await;
+        }
+    };
+    assert!(tokio::time::timeout(PATIENCE, wait).await.is_ok(), "waited {PATIENCE:?} until {what}");
 }

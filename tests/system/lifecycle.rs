@@ -44,8 +44,6 @@ async fn shutdown_returns_when_the_last_connection_is_gone() {
     let broker = MockBroker::start().await;
     let mut connection = Raw::connect(broker.bootstrap_servers()).await;
     connection.call(API_VERSIONS, 0, value!({})).await;
-    let held = value!({ max_wait_ms: 1_000_000, min_bytes: 1, max_bytes: 100, topics: [] });
-    drop(held);
     assert_eq!(broker.connection_count(), 1);
     let observer = broker.clone();
     broker.shutdown().await;

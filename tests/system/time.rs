@@ -6,6 +6,7 @@ use mockbroker::{Clock, MockBroker};
 use system_tests::api::{FETCH, LIST_OFFSETS, PRODUCE};
 use system_tests::batch::Batch;
 use system_tests::raw::Raw;
+use system_tests::world::eventually;
 use system_tests::value;
 use system_tests::value::Value;
 
@@ -24,7 +25,7 @@ async fn a_long_poll_ends_when_the_manual_clock_has_moved_far_enough() {
     let broker = MockBroker::builder().clock(Clock::manual()).topic("t", 1).start().await;
     let mut connection = Raw::connect(broker.bootstrap_servers()).await;
     let sent = connection.send(FETCH, 12, fetch_that_waits(45_000)).await;
-    broker.fetch_held(1).await;
+    eventually("the fetch waits", || broker.parked_request_count() == 1).await;
     broker.advance(Duration::from_millis(44_999));
     assert!(connection.is_silent_for(Duration::from_millis(20)).await, "a millisecond is missing");
     broker.advance(Duration::from_millis(1));
@@ -37,7 +38,7 @@ async fn a_long_poll_ends_with_the_data_it_waits_for() {
     let broker = MockBroker::builder().clock(Clock::manual()).topic("t", 1).start().await;
     let mut consumer = Raw::connect(broker.bootstrap_servers()).await;
     let sent = consumer.send(FETCH, 12, fetch_that_waits(45_000)).await;
-    broker.fetch_held(1).await;
+    eventually("the fetch waits", || broker.parked_request_count() == 1).await;
     let mut producer = Raw::connect(broker.bootstrap_servers()).await;
     producer.call(PRODUCE, 9, produce_one()).await;
     let answer = consumer.receive(sent).await;
@@ -67,7 +68,7 @@ async fn retention_deletes_when_its_time_has_come() {
 async fn an_idle_connection_is_closed_after_connections_max_idle_ms() {
     let broker = MockBroker::builder().clock(Clock::manual()).config("connections.max.idle.ms", "5000").start().await;
     let connection = Raw::connect(broker.bootstrap_servers()).await;
-    broker.connected(1).await;
+    eventually("the connection is there", || broker.connection_count() == 1).await;
     broker.advance(Duration::from_millis(5001));
     connection.closed().await;
 }

@@ -103,6 +103,11 @@ impl Engine {
         self.panics.load(Ordering::Relaxed)
     }
 
+    /// How many requests wait for their answer.
+    pub(crate) fn parked(&self) -> usize {
+        self.lock().parked.count()
+    }
+
     /// Looks at the state.
     pub(crate) fn read<R>(&self, look: impl FnOnce(&State) -> R) -> R {
         look(&self.lock().state)

@@ -30,6 +30,11 @@ impl Parked {
         }
     }
 
+    /// How many wait.
+    pub(super) fn count(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// Forgets `ticket`: its connection is gone.
     pub(super) fn forget(&mut self, ticket: Ticket) {
         self.waiting.remove(&ticket);

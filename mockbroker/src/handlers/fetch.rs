@@ -222,7 +222,7 @@ impl RecordBytes for Records {
 
     fn put(&self, out: &mut Outgoing) {
         for piece in &self.pieces {
-            out.put(|tail| tail.extend_from_slice(&piece.prefix[..usize::from(piece.prefix_len)]));
+            out.put(|tail| tail.extend_from_slice(piece.prefix()));
             out.put_shared(piece.rest.clone());
         }
     }

@@ -106,7 +106,11 @@ pub(super) fn available_bytes(state: &State, plan: &FetchPlan, wanted: &WantedPa
     if diverging(log, wanted).ok()?.is_some() {
         return None;
     }
-    let available = log.available_bytes(wanted.fetch_offset, bound(log, plan));
+    let bound = bound(log, plan);
+    if log.is_in_older_segment(wanted.fetch_offset, bound) {
+        return None;
+    }
+    let available = log.available_bytes(wanted.fetch_offset, bound);
     Some(available.min(usize::try_from(wanted.max_bytes).unwrap_or(0)))
 }
 

@@ -10,6 +10,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::produce_request::PartitionProduceData;
 use kafka_protocol::messages::produce_response::{
@@ -24,7 +25,7 @@ use crate::error::Close;
 use crate::log::{self, Appended, Rejected, ValidBatch};
 use crate::state::State;
 use crate::time::Timestamp;
-use crate::types::{PartitionId, TopicId};
+use crate::types::{PartitionId, TopicId, TopicName};
 
 pub(super) const API: Api = Api::new::<ProduceRequest>(3, 13);
 
@@ -50,6 +51,7 @@ enum Verdict {
 /// Where a batch goes, and by which rules.
 #[derive(Debug)]
 struct Target {
+    topic: TopicName,
     topic_id: TopicId,
     partition: PartitionId,
     config: Arc<TopicConfig>,
@@ -96,7 +98,12 @@ pub(crate) fn admit(state: &State, ctx: &Ctx<'_>, request: ProduceRequest) -> Ad
                     let refusal = internal
                         .then_some(ResponseError::InvalidTopicException)
                         .or_else(|| refusal(partition, config, ctx, request.acks));
-                    let log = Target { topic_id: topic.id(), partition: partition_id, config: Arc::clone(config) };
+                    let log = Target {
+                        topic: topic.name().clone(),
+                        topic_id: topic.id(),
+                        partition: partition_id,
+                        config: Arc::clone(config),
+                    };
                     Verdict::Known { log, refusal }
                 }
             });
@@ -117,43 +124,57 @@ fn refusal(partition: &Partition, config: &TopicConfig, ctx: &Ctx<'_>, acks: i16
 /// Second step, without the lock: the work on the bytes.
 pub(crate) fn check(admitted: Admitted, version: i16, now: Timestamp) -> Checked {
     let Admitted { mut request, verdicts } = admitted;
-    let acks_known = (-1..=1).contains(&request.acks);
+    let facts = RequestFacts { version, acks: request.acks, has_transactional_id: request.transactional_id.is_some() };
     let data = request.topic_data.iter_mut().flat_map(|topic| &mut topic.partition_data);
-    let mut whole_request = None;
     let mut outcomes: Vec<_> = data
         .zip(verdicts)
-        .map(|(data, verdict)| {
-            let (target, refusal) = match verdict {
-                Verdict::Unknown(error) => return Err(Rejected::from(error)),
-                Verdict::Known { log, refusal } => (log, refusal),
-            };
-            let Some(records) = data.records.take() else {
-                // Kafka's append step fails on a null, and with it the whole request (KafkaApis.handleError).
-                whole_request = Some(ResponseError::UnknownServerError);
-                return Err(Rejected::from(ResponseError::UnknownServerError));
-            };
-            let batch = log::sole_batch(&records, version)?;
-            if batch.is_transactional() && request.transactional_id.is_none() {
-                whole_request = Some(ResponseError::TransactionalIdAuthorizationFailed);
+        .map(|(data, verdict)| match verdict {
+            Verdict::Unknown(error) => Err(Rejected::from(error)),
+            Verdict::Known { log, refusal } => {
+                let checked = check_one(data.records.take(), facts, &log, refusal, now);
+                checked.map_err(|rejected| rejected.in_partition(&log.topic, log.partition)).map(|batch| (log, batch))
             }
-            if !acks_known {
-                return Err(Rejected::from(ResponseError::InvalidRequiredAcks));
-            }
-            if batch.is_transactional() {
-                // No coordinator of this cluster ever gave out a transactional id.
-                return Err(Rejected::from(ResponseError::InvalidProducerIdMapping));
-            }
-            if let Some(error) = refusal {
-                return Err(Rejected::from(error));
-            }
-            let batch = log::validate(batch, &target.config, now)?;
-            Ok((target, batch))
         })
         .collect();
-    if let Some(error) = whole_request {
-        outcomes = outcomes.iter().map(|_| Err(Rejected::from(error))).collect();
+    let whole_request = outcomes.iter().find_map(|outcome| outcome.as_ref().err().filter(|r| r.whole_request).cloned());
+    if let Some(rejected) = whole_request {
+        outcomes = outcomes.iter().map(|_| Err(rejected.clone())).collect();
     }
     Checked { request, outcomes }
+}
+
+/// What counts for every batch of a request.
+#[derive(Clone, Copy, Debug)]
+struct RequestFacts {
+    version: i16,
+    acks: i16,
+    has_transactional_id: bool,
+}
+
+fn check_one(
+    records: Option<Bytes>,
+    request: RequestFacts,
+    target: &Target,
+    refusal: Option<ResponseError>,
+    now: Timestamp,
+) -> Result<ValidBatch, Rejected> {
+    // Kafka's append step fails on a null, and with it the whole request (KafkaApis.handleError).
+    let records = records.ok_or_else(|| Rejected::whole_request(ResponseError::UnknownServerError, None))?;
+    let batch = log::sole_batch(&records, request.version)?;
+    if batch.is_transactional() && !request.has_transactional_id {
+        return Err(Rejected::whole_request(ResponseError::TransactionalIdAuthorizationFailed, None));
+    }
+    if !(-1..=1).contains(&request.acks) {
+        return Err(ResponseError::InvalidRequiredAcks.into());
+    }
+    if batch.is_transactional() {
+        // No coordinator of this cluster ever gave out a transactional id.
+        return Err(ResponseError::InvalidProducerIdMapping.into());
+    }
+    match refusal {
+        Some(error) => Err(error.into()),
+        None => log::validate(batch, &target.config, now),
+    }
 }
 
 /// Third step, under the lock again: leadership may have moved since, so it is asked once more.
@@ -168,6 +189,7 @@ pub(crate) fn append(state: &mut State, ctx: &mut Ctx<'_>, checked: Checked) -> 
             let (target, outcome) = match outcome {
                 Ok((target, batch)) => {
                     let outcome = append_one(state, ctx, &target, batch, acks);
+                    let outcome = outcome.map_err(|rejected| rejected.in_partition(&target.topic, target.partition));
                     (Some(target), outcome)
                 }
                 Err(rejected) => (None, Err(rejected)),

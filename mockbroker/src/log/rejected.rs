@@ -47,7 +47,7 @@ impl Rejected {
     }
 
     /// Refused while the request as a whole was looked at.
-    pub(super) fn whole_request(error: ResponseError, message: Option<String>) -> Self {
+    pub(crate) fn whole_request(error: ResponseError, message: Option<String>) -> Self {
         Self { message, whole_request: true, ..Self::outside_log(error) }
     }
 
@@ -83,6 +83,13 @@ impl RecordError {
     /// A record without a key on a compacted topic.
     pub(super) fn null_key(batch_index: i32) -> Self {
         Self { batch_index, message: Some(NULL_KEY.to_owned()) }
+    }
+}
+
+impl From<ResponseError> for Rejected {
+    /// Refused with nothing more to say.
+    fn from(error: ResponseError) -> Self {
+        Self::outside_log(error)
     }
 }
 
