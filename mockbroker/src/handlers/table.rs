@@ -3,7 +3,7 @@
 use bytes::{BufMut, Bytes};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::*;
-use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion};
+use kafka_protocol::protocol::{Decodable, Encodable};
 
 use super::*;
 use crate::error::Close;
@@ -48,14 +48,6 @@ macro_rules! table {
             Entry { key: $key, name: stringify!($name), min: $module::API.min, max: $module::API.max },
         )*];
 
-        /// The header version of a request that the table has; `None` if it has not.
-        fn request_header_version(key: i16, version: i16) -> Option<i16> {
-            match key {
-                $($key => Some(<$request>::header_version(version)),)*
-                _ => None,
-            }
-        }
-
         fn decode_body(header: &RequestHeader, body: &mut Bytes) -> CodecResult<Request> {
             match header.api_key {
                 $($key => <$request>::decode(body, header.api_version).map(Request::$name).map_err(|error| error.to_string()),)*
@@ -81,12 +73,6 @@ macro_rules! table {
         fn encode_body(response: &Response, version: i16, out: &mut Outgoing) -> CodecResult<()> {
             match response {
                 $(Response::$name(response) => response.put_body(version, out),)*
-            }
-        }
-
-        fn response_header_version(response: &Response, version: i16) -> i16 {
-            match response {
-                $(Response::$name(_) => <$request as kafka_protocol::protocol::Request>::Response::header_version(version),)*
             }
         }
 
@@ -151,7 +137,7 @@ pub(crate) fn decode(mut frame: Bytes) -> Result<Incoming, Close> {
         let served = TABLE.iter().find(|entry| entry.key == key);
         match served {
             Some(entry) if (entry.min..=entry.max).contains(&version) => {
-                Ok(request_header_version(key, version) == Some(2))
+                Ok(message_of_request(key).header_version(version) >= 2)
             }
             Some(Entry { name, min, max, .. }) => {
                 Err(Close::because(format!("{name} v{version} is not served, only v{min} to v{max}")))
@@ -162,11 +148,15 @@ pub(crate) fn decode(mut frame: Bytes) -> Result<Incoming, Close> {
     if header.api_key == API_VERSIONS && !(api_versions::API.min..=api_versions::API.max).contains(&header.api_version) {
         return Ok(Incoming::UnknownApiVersions(header));
     }
-    let message = schema::request(header.api_key).expect("the schema table has every API of the handler table");
+    let message = message_of_request(header.api_key);
     guard::check(message, header.api_version, &frame, &guard::Limits::DEFAULT).map_err(|malformed| Close::because(malformed.to_string()))?;
     let request = decode_body(&header, &mut frame)
         .map_err(|error| Close::because(format!("{} v{}: {error}", message.name, header.api_version)))?;
     Ok(Incoming::Request(header, request))
+}
+
+fn message_of_request(key: i16) -> &'static schema::Message {
+    schema::request(key).expect("the schema table has every API of the handler table")
 }
 
 /// Writes the frame of `response` to `header`'s request.
@@ -174,10 +164,11 @@ pub(crate) fn decode(mut frame: Bytes) -> Result<Incoming, Close> {
 /// Errors: the codec refuses what the handler built: a bug of ours, and the connection closes.
 pub(crate) fn encode(header: &RequestHeader, response: &Response, out: &mut Outgoing) -> Result<(), Close> {
     let version = header.api_version;
+    let answered_by = schema::response(header.api_key).expect("every request of the schema table has a response");
     let frame = out.begin_frame();
     out.put(|tail| {
         tail.put_i32(header.correlation_id);
-        if response_header_version(response, version) >= 1 {
+        if answered_by.header_version(version) >= 1 {
             tail.put_u8(0);
         }
     });
