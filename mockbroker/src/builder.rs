@@ -141,6 +141,7 @@ impl MockBrokerBuilder {
         let seed = self.seed.unwrap_or_else(|| fastrand::u64(..));
         let mut ids = IdSource::new(seed);
         let ids_of_nodes: Vec<_> = nodes.iter().map(|node| node.id).collect();
+        self.check_node_properties(&ids_of_nodes)?;
         let cluster = Cluster::new(nodes, &self.properties, &mut ids).map_err(StartError::Setting)?;
         let mut state = State::new(cluster, ids);
         for (name, partitions) in &self.topics {
@@ -163,6 +164,19 @@ impl MockBrokerBuilder {
                 Port::bind(SocketAddr::new(self.bind, port))
             })
             .collect()
+    }
+
+    /// A property of a node that is not there would silently do nothing.
+    fn check_node_properties(&self, nodes: &[NodeId]) -> Result<(), StartError> {
+        for key in self.properties.keys().filter(|key| key.starts_with("node.")) {
+            let Some((id, _)) = key["node.".len()..].split_once('.') else { continue };
+            if id.parse().is_ok_and(|id| !nodes.contains(&NodeId(id))) {
+                let ids: Vec<_> = nodes.iter().map(NodeId::to_string).collect();
+                let ids = ids.join(", ");
+                return Err(StartError::Setting(format!("{key}: there is no node {id}, the nodes are {ids}")));
+            }
+        }
+        Ok(())
     }
 
     fn describe_nodes(&self, ports: &[Port]) -> Result<Vec<Node>, StartError> {
