@@ -1,4 +1,47 @@
-//! An Apache Kafka cluster in one process, for tests and local development.
+//! An Apache Kafka 4.x cluster in one process, for tests and local development.
+//!
+//! Any Kafka client in any language can talk to it over TCP; it does what Kafka does, down to the error codes, and says
+//! so only of what it does (`docs/COMPATIBILITY.md` in the repository).
+//!
+//! # Start
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! use mockbroker::MockBroker;
+//!
+//! let broker = MockBroker::start().await; // one node, a free port, in memory
+//! let bootstrap_servers = broker.bootstrap_servers(); // "127.0.0.1:40123": give it to any client
+//! # let _ = bootstrap_servers;
+//! # }
+//! ```
+//!
+//! The cluster lives on the runtime of the test and is gone with it: no thread, no file, no port is left. Start one for
+//! each test; hundreds live side by side. Code without tokio takes [`blocking::MockBroker`].
+//!
+//! # Shape it
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! use mockbroker::{Clock, MockBroker};
+//! use std::time::Duration;
+//!
+//! let broker = MockBroker::builder()
+//!     .nodes(3)
+//!     .topic("orders", 12)
+//!     .config("message.max.bytes", "2000") // any broker property, by Kafka's name
+//!     .clock(Clock::manual())
+//!     .seed(7)
+//!     .start()
+//!     .await;
+//! broker.advance(Duration::from_secs(45)); // long polls end, retention deletes, without waiting
+//! broker.assert_healthy();
+//! # }
+//! ```
+//!
+//! # Where to read on
+//!
+//! From the socket to the log: `net` (frames off a connection), `wire` (bytes to requests), `engine` (the one lock, time),
+//! `handlers` (one file per API), `cluster` (topics, configs, fetch sessions), `log` (record batches and their rules).
 
 // outer
 pub mod blocking;
