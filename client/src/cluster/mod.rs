@@ -96,13 +96,23 @@ impl Cluster {
 
     /// The connection to a node in a lane, dialled if need be. Dropping the future gives the dialling up.
     pub(crate) async fn connect(&self, lane: &Lane, node_id: i32) -> Result<Connection> {
+        self.connect_lane(lane.id, node_id).await
+    }
+
+    async fn connect_lane(&self, lane: LaneId, node_id: i32) -> Result<Connection> {
         let Some(address) = self.inner.metadata.address(node_id) else {
             return Err(Error::Connect {
                 address: format!("node {node_id}").into(),
                 source: Arc::new(std::io::Error::other("the metadata does not name this node")),
             });
         };
-        self.inner.pool.connection(lane.id, Node::Id(node_id), &address).await
+        self.inner.pool.connection(lane, Node::Id(node_id), &address).await
+    }
+
+    /// [`Cluster::connect`] as a future that borrows nothing.
+    pub(crate) fn dial(&self, lane: &Lane, node_id: i32) -> impl Future<Output = Result<Connection>> + Send + 'static {
+        let (cluster, id) = (self.clone(), lane.id);
+        async move { cluster.connect_lane(id, node_id).await }
     }
 
     /// Sends a request to a node and waits for the answer. Dropping the future: see [`Connection::call`].
