@@ -1,0 +1,138 @@
+//! Writes records straight into the buffer of their batch.
+//!
+//! The lengths of a record are computed before it is written, so nothing is written twice; the checksum is computed once,
+//! when the batch is closed. What was closed is never changed (its buffer is shared with the request that carries it).
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::{CRC_FROM, Compression, HEADER_BYTES, LOG_OVERHEAD_BYTES, varint};
+use crate::{error::BatchError, record::Header};
+
+/// The record to be written, borrowed from wherever it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RecordParts<'a> {
+    pub(crate) timestamp: i64,
+    pub(crate) key: Option<&'a [u8]>,
+    pub(crate) value: Option<&'a [u8]>,
+    pub(crate) headers: &'a [Header],
+}
+
+impl RecordParts<'_> {
+    /// The most that the record can take in a batch, whatever its place there.
+    pub(crate) fn upper_bound(&self) -> usize {
+        // Length and offset delta take five bytes at most, the timestamp delta ten, attributes one.
+        21 + self.body_length()
+    }
+
+    /// The length of what follows the offset delta.
+    fn body_length(&self) -> usize {
+        let headers: usize = self.headers.iter().map(header_length).sum();
+        field_length(self.key) + field_length(self.value) + varint::length(self.headers.len() as i64) + headers
+    }
+}
+
+/// A batch that takes records.
+#[derive(Debug)]
+pub(crate) struct BatchBuilder {
+    buffer: BytesMut,
+    record_count: u32,
+    base_timestamp: i64,
+    max_timestamp: i64,
+}
+
+impl BatchBuilder {
+    /// A builder with room for `capacity` bytes of header and records.
+    pub(crate) fn new(capacity: usize) -> Self {
+        let mut buffer = BytesMut::with_capacity(capacity.max(HEADER_BYTES));
+        buffer.put_bytes(0, HEADER_BYTES);
+        Self { buffer, record_count: 0, base_timestamp: 0, max_timestamp: i64::MIN }
+    }
+
+    /// The bytes so far, header included, before compression.
+    pub(crate) fn len(&self) -> usize {
+        self.buffer.len()
+    }
+
+    pub(crate) fn record_count(&self) -> u32 {
+        self.record_count
+    }
+
+    /// Writes a record and returns its place in the batch.
+    ///
+    /// The caller keeps a batch below 2 GiB (`max_request_size`), so counts and lengths fit their fields.
+    pub(crate) fn append(&mut self, record: RecordParts<'_>) -> u32 {
+        if self.record_count == 0 {
+            self.base_timestamp = record.timestamp;
+        }
+        self.max_timestamp = self.max_timestamp.max(record.timestamp);
+        let offset_delta = i64::from(self.record_count);
+        let timestamp_delta = record.timestamp.wrapping_sub(self.base_timestamp);
+        let length = 1 + varint::length(timestamp_delta) + varint::length(offset_delta) + record.body_length();
+
+        let buffer = &mut self.buffer;
+        buffer.reserve(length + 5);
+        varint::put(buffer, length as i64);
+        buffer.put_u8(0);
+        varint::put(buffer, timestamp_delta);
+        varint::put(buffer, offset_delta);
+        put_field(buffer, record.key);
+        put_field(buffer, record.value);
+        varint::put(buffer, record.headers.len() as i64);
+        for header in record.headers {
+            put_field(buffer, Some(header.key.as_bytes()));
+            put_field(buffer, header.value.as_deref());
+        }
+        self.record_count += 1;
+        self.record_count - 1
+    }
+
+    /// Compresses the records, if at all, and completes the header.
+    pub(crate) fn close(self, compression: Compression) -> Result<Bytes, BatchError> {
+        let Self { mut buffer, record_count, base_timestamp, max_timestamp } = self;
+        if compression != Compression::None {
+            let mut compressed = Vec::with_capacity(HEADER_BYTES + buffer.len() / 2);
+            compressed.resize(HEADER_BYTES, 0);
+            buffer = BytesMut::from(Bytes::from(compression.compress(&buffer[HEADER_BYTES..], compressed)?));
+        }
+        let batch_length = i32::try_from(buffer.len() - LOG_OVERHEAD_BYTES)
+            .map_err(|_| BatchError::Malformed("a batch exceeds 2 GiB"))?;
+        let count = i32::try_from(record_count).map_err(|_| BatchError::Malformed("a batch has too many records"))?;
+
+        let mut header = &mut buffer[..HEADER_BYTES];
+        header.put_i64(0);
+        header.put_i32(batch_length);
+        header.put_i32(-1);
+        header.put_i8(2);
+        header.put_u32(0);
+        header.put_i16(compression.codec());
+        header.put_i32(count - 1);
+        header.put_i64(base_timestamp);
+        header.put_i64(max_timestamp);
+        // Producer id, producer epoch and base sequence: none of them without idempotence.
+        header.put_i64(-1);
+        header.put_i16(-1);
+        header.put_i32(-1);
+        header.put_i32(count);
+        let crc = crc32c::crc32c(&buffer[CRC_FROM..]);
+        buffer[17..21].copy_from_slice(&crc.to_be_bytes());
+        Ok(buffer.freeze())
+    }
+}
+
+fn field_length(field: Option<&[u8]>) -> usize {
+    field.map_or(1, |bytes| varint::length(bytes.len() as i64) + bytes.len())
+}
+
+fn header_length(header: &Header) -> usize {
+    field_length(Some(header.key.as_bytes())) + field_length(header.value.as_deref())
+}
+
+fn put_field(buffer: &mut BytesMut, field: Option<&[u8]>) {
+    match field {
+        None => varint::put(buffer, -1),
+        Some(bytes) => {
+            varint::put(buffer, bytes.len() as i64);
+            buffer.put_slice(bytes);
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! A connection to one broker: many requests in flight, answers matched to them, and a reason when it ends.
+//!
+//! [`Connection`] is the handle; [`task`] is the one task that owns the stream. A connection is only handed out after
+//! ApiVersions (KIP-35), so every handle knows what its broker speaks. Requests go out in the order in which
+//! [`Connection::submit`] was called, which is a plain function for that reason.
+
+pub(crate) mod task;
+pub(crate) mod transport;
+
+use std::{
+    future::Future,
+    marker::PhantomData,
+    pin::Pin,
+    sync::{Arc, OnceLock},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use kafka_protocol::{
+    messages::{ApiVersionsRequest, ApiVersionsResponse},
+    protocol::StrBytes,
+};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
+
+use self::{
+    task::{Command, Expect, Task},
+    transport::{Address, Transport},
+};
+use crate::{
+    codes::ErrorCode,
+    config::ClientConfig,
+    error::{CloseReason, Error, Result, Written},
+    wire::{
+        message::{EncodedRequest, decode_response},
+        versions::{Api, BrokerVersions},
+    },
+};
+
+/// A request that failed, and whether the broker may have seen it.
+#[derive(Clone, Debug)]
+pub(crate) struct CallError {
+    pub(crate) error: Error,
+    pub(crate) written: Written,
+}
+
+impl CallError {
+    pub(crate) fn not_written(error: Error) -> Self {
+        Self { error, written: Written::NotWritten }
+    }
+}
+
+impl From<CallError> for Error {
+    fn from(failed: CallError) -> Self {
+        failed.error
+    }
+}
+
+/// A handle to a connection. The connection ends when its last handle is gone and what is in flight is answered.
+#[derive(Clone, Debug)]
+pub(crate) struct Connection {
+    line: Line,
+    versions: Arc<BrokerVersions>,
+    config: Arc<ClientConfig>,
+    target: Address,
+}
+
+/// The way to the task, which exists before the versions are known.
+#[derive(Clone, Debug)]
+struct Line {
+    address: Arc<str>,
+    commands: mpsc::UnboundedSender<Command>,
+    ended: Arc<OnceLock<CloseReason>>,
+}
+
+impl Connection {
+    /// Dials, starts the connection's task and agrees on versions, all within `connection_setup_timeout`.
+    ///
+    /// Dropping the future closes what was opened.
+    pub(crate) async fn open(target: Address, transport: &Transport, config: &Arc<ClientConfig>) -> Result<Self> {
+        let limit = config.connection_setup_timeout;
+        let address: Arc<str> = target.to_string().into();
+        let opened = timeout(limit, async {
+            let stream = transport
+                .dial(target.clone())
+                .await
+                .map_err(|source| Error::Connect { address: Arc::clone(&address), source: Arc::new(source) })?;
+            let line = Line::start(stream, Arc::clone(&address), config);
+            let versions = negotiate(&line, config).await?;
+            Ok(Self { line, versions: Arc::new(versions), config: Arc::clone(config), target: target.clone() })
+        });
+        opened.await.unwrap_or(Err(Error::Timeout { what: "connecting to a broker", limit }))
+    }
+
+    /// Whether requests can still be sent.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.line.commands.is_closed()
+    }
+
+    /// The address that was dialled.
+    pub(crate) fn target(&self) -> &Address {
+        &self.target
+    }
+
+    /// The highest version of an API that the broker and we speak, at most `cap`.
+    pub(crate) fn version<A: Api>(&self, cap: i16) -> Result<i16> {
+        self.versions.choose::<A>(&self.line.address, cap)
+    }
+
+    /// The name that requests on this connection carry.
+    pub(crate) fn client_id(&self) -> &str {
+        &self.config.client_id
+    }
+
+    /// Sends a request and waits for its answer, with the client's request timeout.
+    ///
+    /// Dropping the future takes the request back if no byte of it was sent; otherwise its answer is read and discarded.
+    pub(crate) async fn call<A: Api>(&self, request: &A) -> Result<A::Response, CallError> {
+        self.call_capped(request, i16::MAX, self.config.request_timeout).await
+    }
+
+    /// [`Connection::call`] with a highest version and a time limit of its own.
+    pub(crate) async fn call_capped<A: Api>(
+        &self,
+        request: &A,
+        cap: i16,
+        limit: Duration,
+    ) -> Result<A::Response, CallError> {
+        let version = self.version::<A>(cap).map_err(CallError::not_written)?;
+        let encoded =
+            EncodedRequest::new(request, version, &self.config.client_id).map_err(CallError::not_written)?;
+        self.submit::<A>(encoded, version, Expect::Answer, limit).await.map(|answer| {
+            answer.expect("a request that expects an answer is completed by one")
+        })
+    }
+
+    /// Puts a request in line. What was submitted first is written first.
+    pub(crate) fn submit<A: Api>(
+        &self,
+        request: EncodedRequest,
+        version: i16,
+        expect: Expect,
+        limit: Duration,
+    ) -> Pending<A> {
+        Pending { answer: self.line.submit(request, expect, limit), line: self.line.clone(), version, api: PhantomData }
+    }
+}
+
+impl Line {
+    fn start(stream: Box<dyn transport::Stream>, address: Arc<str>, config: &Arc<ClientConfig>) -> Self {
+        let (commands, receiver) = mpsc::unbounded_channel();
+        let ended = Arc::new(OnceLock::new());
+        let task = Task::new(stream, Arc::clone(&address), receiver, Arc::clone(config), Arc::clone(&ended));
+        tokio::spawn(task.run());
+        Self { address, commands, ended }
+    }
+
+    fn submit(&self, request: EncodedRequest, expect: Expect, limit: Duration) -> oneshot::Receiver<Answer> {
+        let (sender, answer) = oneshot::channel();
+        // When the task is gone the command comes back and its sender is dropped, which `Pending` reads as closed.
+        let _ = self.commands.send(Command::Request { request, expect, limit, answer: sender });
+        answer
+    }
+
+    fn closed(&self) -> Error {
+        let reason = self.ended.get().cloned().unwrap_or(CloseReason::ByClient);
+        Error::Disconnected { address: Arc::clone(&self.address), reason }
+    }
+}
+
+/// What the task says to a request: the answer's bytes after the correlation id, or `None` when none was expected.
+type Answer = Result<Option<Bytes>, CallError>;
+
+/// A request that is in line or in flight. Resolves to the decoded answer, or `None` for a request without one.
+#[derive(Debug)]
+pub(crate) struct Pending<A> {
+    answer: oneshot::Receiver<Answer>,
+    line: Line,
+    version: i16,
+    /// Names the API without holding one, so that the future is `Send` and `Unpin` whatever the API is.
+    api: PhantomData<fn() -> A>,
+}
+
+impl<A: Api> Future for Pending<A> {
+    type Output = Result<Option<A::Response>, CallError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let answered = ready!(Pin::new(&mut self.answer).poll(context));
+        let Ok(answer) = answered else {
+            // The command never reached the task.
+            return Poll::Ready(Err(CallError::not_written(self.line.closed())));
+        };
+        let body = match answer {
+            Ok(Some(body)) => body,
+            Ok(None) => return Poll::Ready(Ok(None)),
+            Err(failed) => return Poll::Ready(Err(failed)),
+        };
+        Poll::Ready(match decode_response::<A>(self.version, body) {
+            Ok(response) => {
+                if let Ok(throttle @ 1..) = u64::try_from(A::throttle_time_ms(&response)) {
+                    let _ = self.line.commands.send(Command::Mute(Duration::from_millis(throttle)));
+                }
+                Ok(Some(response))
+            }
+            // The broker has seen the request; what it did is unreadable.
+            Err(error) => Err(CallError { error, written: Written::MaybeWritten }),
+        })
+    }
+}
+
+/// Asks a broker what it speaks. A broker that does not know our version of ApiVersions answers in v0 and names the ones it
+/// knows (KIP-511).
+async fn negotiate(line: &Line, config: &ClientConfig) -> Result<BrokerVersions> {
+    let mut version = ApiVersionsRequest::MAX;
+    for _ in 0..2 {
+        let request = ApiVersionsRequest::default()
+            .with_client_software_name(StrBytes::from_static_str("async-kafka"))
+            .with_client_software_version(StrBytes::from_static_str(env!("CARGO_PKG_VERSION")));
+        let encoded = EncodedRequest::new(&request, version, &config.client_id)?;
+        let answer = line.submit(encoded, Expect::Answer, config.connection_setup_timeout).await;
+        let body = answer.unwrap_or_else(|_| Err(CallError::not_written(line.closed())))?.unwrap_or_default();
+        let refused = body.first_chunk::<2>() == Some(&ErrorCode::UnsupportedVersion.number().to_be_bytes());
+        let response = decode_response::<ApiVersionsRequest>(if refused { 0 } else { version }, body)?;
+        if !refused {
+            return match response.error_code {
+                0 => Ok(BrokerVersions::new(&response)),
+                code => Err(Error::server(ApiVersionsRequest::NAME, code)),
+            };
+        }
+        version = fallback(&response).choose::<ApiVersionsRequest>(&line.address, version - 1)?;
+    }
+    Err(Error::server(ApiVersionsRequest::NAME, ErrorCode::UnsupportedVersion.number()))
+}
+
+/// The versions in a refusal. Brokers before 2.4 send an empty list and mean v0.
+fn fallback(refusal: &ApiVersionsResponse) -> BrokerVersions {
+    if refusal.api_keys.is_empty() {
+        let only_v0 = kafka_protocol::messages::api_versions_response::ApiVersion::default()
+            .with_api_key(ApiVersionsRequest::KEY);
+        return BrokerVersions::new(&ApiVersionsResponse::default().with_api_keys(vec![only_v0]));
+    }
+    BrokerVersions::new(refusal)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,402 @@
+//! The one error type of the client, and the questions a program asks of it.
+//!
+//! Every public function of the crate fails with [`Error`]. It is cheap to clone, because one failed batch fails the
+//! delivery of each of its records.
+
+use std::{fmt, io, sync::Arc, time::Duration};
+
+use crate::codes::ErrorCode;
+
+/// What the crate's functions return.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why something failed.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A setting is impossible, or two settings contradict each other. Nothing was sent.
+    #[error("the setting {setting} {reason}")]
+    Config {
+        /// The setting, by the name of its builder method.
+        setting: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+
+    /// A broker answered with an error code.
+    #[error("{api} was answered with {code}{}", Place { topic: topic.as_deref(), partition: *partition, message: message.as_deref() })]
+    Server {
+        /// The API that was called, by Kafka's name.
+        api: &'static str,
+        /// The topic that the code is about.
+        topic: Option<Arc<str>>,
+        /// The partition that the code is about.
+        partition: Option<i32>,
+        /// Kafka's code.
+        code: ErrorCode,
+        /// The broker's own words, where the API has room for them.
+        message: Option<Arc<str>>,
+    },
+
+    /// No connection to a broker could be made.
+    #[error("cannot connect to {address}: {source}")]
+    Connect {
+        /// The host and port that were tried.
+        address: Arc<str>,
+        /// What the system said.
+        source: Arc<io::Error>,
+    },
+
+    /// A connection ended while something was waiting for it.
+    #[error("the connection to {address} was closed: {reason}")]
+    Disconnected {
+        /// The host and port of the peer.
+        address: Arc<str>,
+        /// Why the connection ended.
+        reason: CloseReason,
+    },
+
+    /// Something did not happen in its time.
+    #[error("{what} took longer than {limit:?}")]
+    Timeout {
+        /// What was waited for.
+        what: &'static str,
+        /// The time it had.
+        limit: Duration,
+    },
+
+    /// A broker sent bytes that are not what the protocol says.
+    #[error("the answer to {api} v{version} cannot be read: {reason}")]
+    Malformed {
+        /// The API whose answer it was.
+        api: &'static str,
+        /// The version that was asked for.
+        version: i16,
+        /// What was wrong, and where.
+        reason: Arc<str>,
+    },
+
+    /// The broker and this client have no version of an API in common.
+    #[error("{address} offers {api} v{broker_min}-v{broker_max}, this client speaks v{client_min}-v{client_max}")]
+    UnsupportedVersion {
+        /// The host and port of the broker.
+        address: Arc<str>,
+        /// The API, by Kafka's name.
+        api: &'static str,
+        /// The broker's lowest version, -1 when it lacks the API.
+        broker_min: i16,
+        /// The broker's highest version, -1 when it lacks the API.
+        broker_max: i16,
+        /// Our lowest version.
+        client_min: i16,
+        /// Our highest version.
+        client_max: i16,
+    },
+
+    /// A record is bigger than the client may send (`max.request.size`).
+    #[error("a record of {size_bytes} bytes is over the limit of {limit_bytes}")]
+    RecordTooLarge {
+        /// The record's encoded size with the overhead of its batch.
+        size_bytes: usize,
+        /// The limit.
+        limit_bytes: usize,
+    },
+
+    /// The record names a partition that the topic does not have.
+    #[error("topic {topic} has {partition_count} partitions, there is no partition {partition}")]
+    UnknownPartition {
+        /// The topic.
+        topic: Arc<str>,
+        /// The partition that was asked for.
+        partition: i32,
+        /// How many partitions the topic has.
+        partition_count: usize,
+    },
+
+    /// A record was accepted by the producer, and then not acknowledged.
+    #[error("a record for {topic}-{partition} was not acknowledged ({written}): {cause}")]
+    Delivery {
+        /// The topic.
+        topic: Arc<str>,
+        /// The partition.
+        partition: i32,
+        /// Whether the record may nevertheless be in the log.
+        written: Written,
+        /// What went wrong last.
+        cause: Arc<Error>,
+    },
+
+    /// Fetched bytes are damaged, or use what this client cannot read. The position stays before them, so the next call
+    /// fails again; seek beyond `offset` to leave them out.
+    #[error("the record batch at offset {offset} of {topic}-{partition} cannot be read: {reason}")]
+    CorruptBatch {
+        /// The topic.
+        topic: Arc<str>,
+        /// The partition.
+        partition: i32,
+        /// The first offset that could not be read.
+        offset: i64,
+        /// What was wrong.
+        reason: BatchError,
+    },
+
+    /// The position is outside of the log and the consumer was told not to choose another one.
+    #[error("offset {offset} of {topic}-{partition} is out of range, and auto_offset_reset is None")]
+    OffsetOutOfRange {
+        /// The topic.
+        topic: Arc<str>,
+        /// The partition.
+        partition: i32,
+        /// The position that does not exist.
+        offset: i64,
+    },
+
+    /// The consumer has no such partition.
+    #[error("{topic}-{partition} is not assigned to this consumer")]
+    NotAssigned {
+        /// The topic.
+        topic: Arc<str>,
+        /// The partition.
+        partition: i32,
+    },
+
+    /// The producer or consumer was closed.
+    #[error("the {what} is closed")]
+    Closed {
+        /// `producer`, `consumer` or `client`.
+        what: &'static str,
+    },
+}
+
+impl Error {
+    /// Whether the same call may succeed later without any change by the program.
+    #[must_use]
+    pub fn is_retriable(&self) -> bool {
+        match self {
+            Self::Server { code, .. } => code.is_retriable(),
+            Self::Connect { .. } | Self::Timeout { .. } => true,
+            Self::Disconnected { reason, .. } => reason.is_retriable(),
+            Self::Delivery { cause, .. } => cause.is_retriable(),
+            _ => false,
+        }
+    }
+
+    /// Whether the open transaction can only be aborted. The producer can begin another one after that.
+    #[must_use]
+    pub fn requires_abort(&self) -> bool {
+        match self {
+            Self::Server { code, .. } => code.requires_abort(),
+            // A record that may or may not be in the log leaves a hole that only an abort closes.
+            Self::Delivery { cause, .. } => !cause.is_fatal(),
+            _ => false,
+        }
+    }
+
+    /// Whether the producer or consumer that met the error is of no further use.
+    #[must_use]
+    pub fn is_fatal(&self) -> bool {
+        match self {
+            Self::Server { code, .. } => code.is_fatal(),
+            Self::Delivery { cause, .. } => cause.is_fatal(),
+            Self::UnsupportedVersion { .. } | Self::Closed { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// For a record that was sent: whether it may be in the log. `None` for errors that are not about a sent record.
+    #[must_use]
+    pub fn written(&self) -> Option<Written> {
+        match self {
+            Self::Delivery { written, .. } => Some(*written),
+            _ => None,
+        }
+    }
+
+    /// The broker's error code, where a broker answered with one.
+    #[must_use]
+    pub fn code(&self) -> Option<ErrorCode> {
+        match self {
+            Self::Server { code, .. } => Some(*code),
+            Self::Delivery { cause, .. } => cause.code(),
+            _ => None,
+        }
+    }
+
+    /// Whether the leader that was asked may no longer be the leader.
+    pub(crate) fn refreshes_metadata(&self) -> bool {
+        match self {
+            Self::Server { code, .. } => code.refreshes_metadata(),
+            Self::Connect { .. } | Self::Disconnected { .. } => true,
+            _ => false,
+        }
+    }
+
+    pub(crate) fn server(api: &'static str, code: i16) -> Self {
+        let code = ErrorCode::from_number(code);
+        Self::Server { api, topic: None, partition: None, code, message: None }
+    }
+
+    pub(crate) fn of_partition(api: &'static str, topic: &Arc<str>, partition: i32, code: ErrorCode) -> Self {
+        Self::Server { api, topic: Some(Arc::clone(topic)), partition: Some(partition), code, message: None }
+    }
+
+    pub(crate) fn config(setting: &'static str, reason: impl Into<String>) -> Self {
+        Self::Config { setting, reason: reason.into() }
+    }
+}
+
+/// Whether a record that was not acknowledged may be in the log all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// The record is not in the log. Sending it again makes no duplicate.
+    NotWritten,
+    /// The answer was lost or proves nothing. Sending the record again may make a duplicate.
+    MaybeWritten,
+}
+
+impl fmt::Display for Written {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::NotWritten => "not written",
+            Self::MaybeWritten => "maybe written",
+        })
+    }
+}
+
+/// Why a connection ended.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// The broker closed it. Kafka's only answer to a request that it cannot read.
+    ByBroker,
+    /// Reading or writing failed.
+    Io(Arc<io::Error>),
+    /// An answer did not come in time. Everything behind it on the connection would have come later still.
+    RequestTimedOut(Duration),
+    /// The broker announced a frame that is longer than the client takes.
+    FrameTooLarge {
+        /// The length that the frame announced, which may be negative.
+        announced_bytes: i64,
+        /// The limit.
+        limit_bytes: usize,
+    },
+    /// The broker answered out of order, or answered what was never asked.
+    UnexpectedCorrelationId {
+        /// The id of the oldest open request, if there was one.
+        expected: Option<i32>,
+        /// The id in the answer.
+        received: i32,
+    },
+    /// Nothing was sent or received for `connections.max.idle.ms`.
+    Idle,
+    /// The client no longer needs it.
+    ByClient,
+}
+
+impl CloseReason {
+    fn is_retriable(&self) -> bool {
+        // A frame over the limit is over the limit the next time as well.
+        !matches!(self, Self::FrameTooLarge { .. })
+    }
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ByBroker => formatter.write_str("the broker closed it"),
+            Self::Io(error) => error.fmt(formatter),
+            Self::RequestTimedOut(limit) => write!(formatter, "no answer within {limit:?}"),
+            Self::FrameTooLarge { announced_bytes, limit_bytes } => {
+                write!(formatter, "a frame of {announced_bytes} bytes was announced, the limit is {limit_bytes}")
+            }
+            Self::UnexpectedCorrelationId { expected: Some(expected), received } => {
+                write!(formatter, "the answer with correlation id {received} came where {expected} was due")
+            }
+            Self::UnexpectedCorrelationId { expected: None, received } => {
+                write!(formatter, "the answer with correlation id {received} belongs to no request")
+            }
+            Self::Idle => formatter.write_str("it was idle"),
+            Self::ByClient => formatter.write_str("the client closed it"),
+        }
+    }
+}
+
+/// What is wrong with a record batch.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BatchError {
+    /// The checksum is not that of the bytes.
+    #[error("the batch says CRC-32C {stored:08x}, its bytes have {computed:08x}")]
+    Crc {
+        /// The checksum in the header.
+        stored: u32,
+        /// The checksum of the bytes.
+        computed: u32,
+    },
+    /// A batch in a format from before Kafka 0.11.
+    #[error("magic {0} is not supported, only 2")]
+    Magic(i8),
+    /// A codec that Kafka does not have.
+    #[error("compression codec {0} does not exist")]
+    Codec(u8),
+    /// A length or count that cannot be true.
+    #[error("{0}")]
+    Malformed(&'static str),
+    /// The compressed records cannot be decompressed.
+    #[error("decompression failed: {0}")]
+    Decompression(Arc<str>),
+    /// The records would decompress to more than the client allows.
+    #[error("the batch decompresses to more than {limit_bytes} bytes")]
+    TooLarge {
+        /// The limit.
+        limit_bytes: usize,
+    },
+}
+
+/// Prints the part of a server error after its code.
+struct Place<'a> {
+    topic: Option<&'a str>,
+    partition: Option<i32>,
+    message: Option<&'a str>,
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.topic, self.partition) {
+            (Some(topic), Some(partition)) => write!(formatter, " for {topic}-{partition}")?,
+            (Some(topic), None) => write!(formatter, " for {topic}")?,
+            _ => {}
+        }
+        match self.message {
+            Some(message) => write!(formatter, ": {message}"),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_small_and_clonable() {
+        fn claims<T: Clone + Send + Sync + 'static>() {}
+        claims::<Error>();
+        assert!(size_of::<Error>() <= 96, "{}", size_of::<Error>());
+    }
+
+    #[test]
+    fn a_server_error_names_the_partition_and_the_code() {
+        let error = Error::of_partition("Produce", &"orders".into(), 3, ErrorCode::NotLeaderOrFollower);
+        assert_eq!(error.to_string(), "Produce was answered with NOT_LEADER_OR_FOLLOWER(6) for orders-3");
+        assert!(error.is_retriable() && error.refreshes_metadata() && !error.is_fatal());
+    }
+
+    #[test]
+    fn a_delivery_error_says_what_a_second_attempt_would_do() {
+        let cause = Arc::new(Error::Timeout { what: "delivery", limit: Duration::from_secs(120) });
+        let error = Error::Delivery { topic: "a".into(), partition: 0, written: Written::MaybeWritten, cause };
+        assert_eq!(error.written(), Some(Written::MaybeWritten));
+        assert!(error.is_retriable() && error.requires_abort());
+    }
+}

@@ -1,0 +1,133 @@
+//! Building a producer: settings in, checked once.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use tokio::sync::{Notify, Semaphore};
+
+use super::{
+    Handle, Producer, Queues, Shared,
+    batcher::{Batcher, Limits},
+    partitioner::{Murmur2, Partitioner},
+    sender::Sender,
+};
+use crate::{
+    cluster::Cluster,
+    config::{Acks, Compression, ProducerConfig},
+    error::Result,
+};
+
+/// Builds a [`Producer`]. Every setting is documented at its field of [`ProducerConfig`].
+#[derive(Debug)]
+#[must_use = "a builder does nothing until `build` is called"]
+pub struct ProducerBuilder {
+    cluster: Cluster,
+    config: ProducerConfig,
+    partitioner: Box<dyn Partitioner>,
+}
+
+impl ProducerBuilder {
+    pub(crate) fn new(cluster: Cluster) -> Self {
+        Self { cluster, config: ProducerConfig::default(), partitioner: Box::new(Murmur2) }
+    }
+
+    /// Replaces all settings at once.
+    pub fn config(mut self, config: ProducerConfig) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// `acks`, see [`ProducerConfig::acks`].
+    pub fn acks(mut self, acks: Acks) -> Self {
+        self.config.acks = acks;
+        self
+    }
+
+    /// `linger.ms`, see [`ProducerConfig::linger`].
+    pub fn linger(mut self, linger: Duration) -> Self {
+        self.config.linger = linger;
+        self
+    }
+
+    /// `batch.size`, see [`ProducerConfig::batch_size`].
+    pub fn batch_size(mut self, bytes: usize) -> Self {
+        self.config.batch_size = bytes;
+        self
+    }
+
+    /// `buffer.memory`, see [`ProducerConfig::buffer_memory`].
+    pub fn buffer_memory(mut self, bytes: usize) -> Self {
+        self.config.buffer_memory = bytes;
+        self
+    }
+
+    /// `max.block.ms`, see [`ProducerConfig::max_block`].
+    pub fn max_block(mut self, limit: Duration) -> Self {
+        self.config.max_block = limit;
+        self
+    }
+
+    /// `delivery.timeout.ms`, see [`ProducerConfig::delivery_timeout`].
+    pub fn delivery_timeout(mut self, limit: Duration) -> Self {
+        self.config.delivery_timeout = limit;
+        self
+    }
+
+    /// `retries`, see [`ProducerConfig::retries`].
+    pub fn retries(mut self, retries: u32) -> Self {
+        self.config.retries = retries;
+        self
+    }
+
+    /// `max.in.flight.requests.per.connection`, see [`ProducerConfig::max_in_flight`].
+    pub fn max_in_flight(mut self, requests: usize) -> Self {
+        self.config.max_in_flight = requests;
+        self
+    }
+
+    /// `max.request.size`, see [`ProducerConfig::max_request_size`].
+    pub fn max_request_size(mut self, bytes: usize) -> Self {
+        self.config.max_request_size = bytes;
+        self
+    }
+
+    /// `compression.type`, see [`ProducerConfig::compression`].
+    pub fn compression(mut self, compression: Compression) -> Self {
+        self.config.compression = compression;
+        self
+    }
+
+    /// Chooses partitions by key in another way than [`Murmur2`].
+    pub fn partitioner(mut self, partitioner: impl Partitioner) -> Self {
+        self.partitioner = Box::new(partitioner);
+        self
+    }
+
+    /// Checks the settings and starts the producer. Must be called within a tokio runtime, which the producer's task lives
+    /// on.
+    ///
+    /// Dropping the future is safe: there is no producer then.
+    // Asynchronous for the sake of idempotence, whose producer id comes from a broker.
+    #[expect(clippy::unused_async, reason = "InitProducerId will be awaited here")]
+    pub async fn build(self) -> Result<Producer> {
+        let Self { cluster, config, partitioner } = self;
+        config.check(cluster.config().request_timeout)?;
+        // Without sequences a batch that is retried would come after the ones behind it, unless these wait.
+        let in_flight_per_partition = if config.retries == 0 { config.max_in_flight } else { 1 };
+        let limits = Limits {
+            batch_size: config.batch_size,
+            linger: config.linger,
+            delivery_timeout: config.delivery_timeout,
+            in_flight_per_partition,
+            compression: config.compression,
+        };
+        let memory = Arc::new(Semaphore::new(config.buffer_memory));
+        let batcher = Batcher::new(limits, Arc::clone(&memory), fastrand::Rng::new());
+        let queues = Mutex::new(Queues { batcher, closed: false, abandoned: false });
+        let shared = Arc::new(Shared { config, queues, memory, changed: Notify::new() });
+        tokio::spawn(Sender::new(Arc::clone(&shared), cluster.clone()).run());
+        Ok(Producer { handle: Arc::new(Handle { shared, cluster, partitioner }) })
+    }
+}

@@ -1,0 +1,306 @@
+//! Sending records.
+//!
+//! `send` encodes a record into the open batch of its partition, on the task of the caller: that is where the order is
+//! fixed. [`batcher`] holds the queues and knows no clock; [`sender`] is the one task of a producer, which drains them.
+//! Idempotence and transactions are not here yet: they add sequences to the batches and allow more than one in flight.
+
+mod answer;
+pub(crate) mod batcher;
+mod builder;
+mod delivery;
+mod partitioner;
+mod sender;
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{Notify, Semaphore, TryAcquireError},
+    time::{Instant, timeout_at},
+};
+
+use self::{
+    batcher::Batcher,
+    delivery::{Completion, Settled},
+};
+pub use self::{
+    builder::ProducerBuilder,
+    delivery::Delivery,
+    partitioner::{Murmur2, Partitioner},
+};
+use crate::{
+    batch::{HEADER_BYTES, builder::RecordParts},
+    cluster::{Cluster, metadata::Topic},
+    config::ProducerConfig,
+    error::{Error, Result},
+    record::{Record, RecordMetadata, Timestamp},
+};
+
+/// Sends records. Clones share one producer; each may send from its own task.
+///
+/// When the last clone is dropped, what was sent so far is still delivered in the background, as long as the runtime lives.
+/// [`Producer::close`] waits for that and says what became of it.
+#[derive(Clone, Debug)]
+pub struct Producer {
+    handle: Arc<Handle>,
+}
+
+/// What the clones share. Its drop is the end of the producer.
+#[derive(Debug)]
+struct Handle {
+    shared: Arc<Shared>,
+    cluster: Cluster,
+    partitioner: Box<dyn Partitioner>,
+}
+
+/// What the clones and the sender share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    config: ProducerConfig,
+    queues: Mutex<Queues>,
+    /// Bytes that may still be buffered. Closed with the producer, so that nobody waits for room in vain.
+    memory: Arc<Semaphore>,
+    /// Tells the sender that `queues` changed.
+    changed: Notify,
+}
+
+#[derive(Debug)]
+struct Queues {
+    batcher: Batcher,
+    /// No record is taken any more.
+    closed: bool,
+    /// The sender shall end now and fail what is left.
+    abandoned: bool,
+}
+
+impl Shared {
+    fn queues(&self) -> MutexGuard<'_, Queues> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes no more records and lets the sender finish.
+    fn close(&self) -> Vec<Arc<Completion>> {
+        self.memory.close();
+        let mut queues = self.queues();
+        queues.closed = true;
+        let unsettled = queues.batcher.flush();
+        drop(queues);
+        self.changed.notify_one();
+        unsettled
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.close();
+    }
+}
+
+const CLOSED: Error = Error::Closed { what: "producer" };
+
+impl Producer {
+    /// Hands over a record and returns once the producer has it: then its place in the order of its partition is fixed.
+    /// Waits, for `max_block` at most, until the topic is known and there is room in `buffer_memory`.
+    ///
+    /// The returned [`Delivery`] resolves when the record is acknowledged. Errors here mean that the record was not taken.
+    ///
+    /// Dropping the future is safe: the record was not taken.
+    pub async fn send(&self, record: Record) -> Result<Delivery> {
+        let handle = &*self.handle;
+        let limit = handle.shared.config.max_block;
+        let deadline = Instant::now() + limit;
+        let topic = match handle.cluster.metadata().topic(&record.topic) {
+            Some(topic) => topic,
+            None => handle.cluster.topic(&record.topic, true, limit).await?,
+        };
+        let (parts, size) = handle.measure(&record)?;
+        let permits = u32::try_from(size).unwrap_or(u32::MAX);
+        let room = timeout_at(deadline, handle.shared.memory.acquire_many(permits)).await;
+        let room = room.map_err(|_| Error::Timeout { what: "waiting for room in buffer_memory", limit })?;
+        let room = room.map_err(|_| CLOSED)?;
+        let delivery = handle.push(&topic, &record, parts, size)?;
+        // From here on the batch owes the memory.
+        room.forget();
+        Ok(delivery)
+    }
+
+    /// [`Producer::send`] for callers that cannot wait: refuses, and gives the record back, when the topic is not known yet
+    /// or there is no room.
+    pub fn try_send(&self, record: Record) -> Result<Delivery, TrySendError> {
+        let handle = &*self.handle;
+        let refuse = |record, reason| Err(TrySendError { record: Box::new(record), reason });
+        let Some(topic) = handle.cluster.metadata().topic(&record.topic) else {
+            return refuse(record, Refused::TopicNotKnown);
+        };
+        let (parts, size) = match handle.measure(&record) {
+            Ok(measured) => measured,
+            Err(error) => return refuse(record, Refused::Error(error)),
+        };
+        let permits = u32::try_from(size).unwrap_or(u32::MAX);
+        let room = match handle.shared.memory.try_acquire_many(permits) {
+            Ok(room) => room,
+            Err(TryAcquireError::NoPermits) => return refuse(record, Refused::Full),
+            Err(TryAcquireError::Closed) => return refuse(record, Refused::Error(CLOSED)),
+        };
+        match handle.push(&topic, &record, parts, size) {
+            Ok(delivery) => {
+                room.forget();
+                Ok(delivery)
+            }
+            Err(error) => {
+                drop(room);
+                refuse(record, Refused::Error(error))
+            }
+        }
+    }
+
+    /// Sends records in order and waits for all of them. One result for each, in the same order.
+    ///
+    /// Dropping the future leaves an unknown number of the records sent.
+    pub async fn send_all(&self, records: impl IntoIterator<Item = Record>) -> Vec<Result<RecordMetadata>> {
+        let mut deliveries = Vec::new();
+        for record in records {
+            deliveries.push(self.send(record).await);
+        }
+        self.wake_lingering();
+        let mut results = Vec::with_capacity(deliveries.len());
+        for delivery in deliveries {
+            results.push(match delivery {
+                Ok(delivery) => delivery.await,
+                Err(error) => Err(error),
+            });
+        }
+        results
+    }
+
+    /// Sends what lingers and waits until every record that was taken before this call is settled. Records of later sends
+    /// do not prolong it. What became of a record, its [`Delivery`] says.
+    ///
+    /// Dropping the future is safe: what was flushed is on its way.
+    pub async fn flush(&self) -> Result<()> {
+        let unsettled = self.wake_lingering();
+        for completion in unsettled {
+            Settled::new(completion).await;
+        }
+        Ok(())
+    }
+
+    fn wake_lingering(&self) -> Vec<Arc<Completion>> {
+        let shared = &self.handle.shared;
+        let unsettled = shared.queues().batcher.flush();
+        shared.changed.notify_one();
+        unsettled
+    }
+
+    /// Takes no more records, from any clone, and waits until what was taken is settled or the time is up; then what is left
+    /// fails. Reports what became of the records that were open at the call.
+    ///
+    /// Dropping the future leaves the producer closed, and what was taken on its way.
+    pub async fn close(&self, limit: Duration) -> Result<CloseReport> {
+        let shared = &self.handle.shared;
+        let deadline = Instant::now() + limit;
+        let unsettled = shared.close();
+        let mut in_time = true;
+        for completion in &unsettled {
+            let settled = Settled::new(Arc::clone(completion));
+            if in_time && timeout_at(deadline, settled).await.is_err() {
+                in_time = false;
+                shared.queues().abandoned = true;
+                shared.changed.notify_one();
+            }
+            if !in_time {
+                // The sender settles the rest as soon as it runs.
+                Settled::new(Arc::clone(completion)).await;
+            }
+        }
+        let mut report = CloseReport::default();
+        for (delivered, not_written, maybe_written) in unsettled.iter().filter_map(|completion| completion.counts()) {
+            report.delivered += delivered;
+            report.not_written += not_written;
+            report.maybe_written += maybe_written;
+        }
+        Ok(report)
+    }
+}
+
+impl Handle {
+    /// The parts of a record as they will be written, and the most that they take.
+    fn measure<'a>(&self, record: &'a Record) -> Result<(RecordParts<'a>, usize)> {
+        let parts = RecordParts {
+            timestamp: record.timestamp.unwrap_or_else(Timestamp::now).as_millis(),
+            key: record.key.as_deref(),
+            value: record.value.as_deref(),
+            headers: &record.headers,
+        };
+        let size = parts.upper_bound();
+        let limit_bytes = self.shared.config.max_request_size.min(self.shared.config.buffer_memory);
+        if HEADER_BYTES + size > limit_bytes {
+            return Err(Error::RecordTooLarge { size_bytes: HEADER_BYTES + size, limit_bytes });
+        }
+        Ok((parts, size))
+    }
+
+    /// Chooses the partition and appends, in one step: the order of the appends is the order of the log.
+    fn push(&self, topic: &Topic, record: &Record, parts: RecordParts<'_>, size: usize) -> Result<Delivery> {
+        let count = topic.partitions.len();
+        let chosen = match (record.partition, parts.key) {
+            (Some(partition), _) => Some(usize::try_from(partition).unwrap_or(usize::MAX)),
+            (None, Some(key)) => Some(self.partitioner.partition(&topic.name, key, count)),
+            (None, None) => None,
+        };
+        let mut queues = self.shared.queues();
+        if queues.closed {
+            return Err(CLOSED);
+        }
+        let partition = chosen.unwrap_or_else(|| queues.batcher.sticky_partition(topic, size));
+        if partition >= count {
+            let partition = i32::try_from(partition).unwrap_or(record.partition.unwrap_or(i32::MAX));
+            return Err(Error::UnknownPartition { topic: Arc::clone(&topic.name), partition, partition_count: count });
+        }
+        let (delivery, wake) = queues.batcher.push(&topic.name, partition, parts, size, Instant::now());
+        drop(queues);
+        if wake {
+            self.shared.changed.notify_one();
+        }
+        Ok(delivery)
+    }
+}
+
+/// A record that [`Producer::try_send`] did not take.
+#[derive(Debug, thiserror::Error)]
+#[error("the record was not taken: {reason}")]
+pub struct TrySendError {
+    /// The record.
+    pub record: Box<Record>,
+    /// Why it was not taken.
+    pub reason: Refused,
+}
+
+/// Why [`Producer::try_send`] did not take a record.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refused {
+    /// `buffer_memory` is used up. Await a delivery, or use [`Producer::send`].
+    #[error("buffer_memory is used up")]
+    Full,
+    /// Nothing is known of the topic. [`Producer::send`] looks it up.
+    #[error("nothing is known of the topic yet")]
+    TopicNotKnown,
+    /// The record would be refused at any time.
+    #[error(transparent)]
+    Error(Error),
+}
+
+/// What became of the records that a producer still had when it was closed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CloseReport {
+    /// Acknowledged.
+    pub delivered: u64,
+    /// Not in the log.
+    pub not_written: u64,
+    /// In the log or not: the answer did not come.
+    pub maybe_written: u64,
+}

@@ -1,0 +1,380 @@
+//! The task of a producer: drains the queues into requests, one per broker, and feeds the answers back.
+//!
+//! One loop owns all decisions; what takes time (dialling, compression, answers, metadata) runs beside it and comes back as
+//! [`Done`]. A batch is submitted to its connection here, synchronously, so the order of the queue is the order on the wire.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
+use tokio::time::{Instant, sleep_until};
+
+use super::{
+    Shared,
+    answer::{Placed, Verdict, verdicts},
+    batcher::{Batch, Content, LaneId},
+};
+use crate::{
+    cluster::{Cluster, Lane},
+    config::Acks,
+    conn::{CallError, Connection, task::Expect},
+    error::{BatchError, Error, Result, Written},
+    wire::{
+        produce::{TOPIC_IDS, Terms, TopicData, encode},
+        versions::Api,
+    },
+};
+
+pub(crate) struct Sender {
+    shared: Arc<Shared>,
+    cluster: Cluster,
+    lane: Lane,
+    nodes: HashMap<i32, NodeState>,
+    /// Topics whose leaders are to be looked up.
+    stale: BTreeSet<Arc<str>>,
+    refreshing: bool,
+    next_refresh: Instant,
+    work: FuturesUnordered<BoxFuture<'static, Done>>,
+}
+
+#[derive(Debug, Default)]
+struct NodeState {
+    /// Requests without an answer.
+    in_flight: usize,
+    dialling: bool,
+    unreachable: bool,
+}
+
+/// What came back.
+enum Done {
+    Dialled { node_id: i32, failed: bool },
+    Compressed { lane: LaneId, number: u64, result: Result<Bytes, BatchError> },
+    Answered { node_id: i32, batches: Vec<Placed>, answer: Result<Option<ProduceResponse>, CallError> },
+    Refreshed { topics: BTreeSet<Arc<str>>, failed: bool },
+}
+
+impl Sender {
+    pub(crate) fn new(shared: Arc<Shared>, cluster: Cluster) -> Self {
+        let next_refresh = Instant::now() + cluster.config().metadata_max_age;
+        let lane = cluster.lane();
+        let (nodes, stale, work) = (HashMap::new(), BTreeSet::new(), FuturesUnordered::new());
+        Self { shared, cluster, lane, nodes, stale, refreshing: false, next_refresh, work }
+    }
+
+    pub(crate) async fn run(mut self) {
+        loop {
+            let now = Instant::now();
+            self.expire(now);
+            self.compress();
+            while self.drain(now) {}
+            self.refresh(now);
+            let (finished, deadline) = {
+                let queues = self.shared.queues();
+                let deadline = queues.batcher.next_deadline().map_or(self.next_refresh, |next| next.min(self.next_refresh));
+                (queues.abandoned || (queues.closed && queues.batcher.is_empty()), deadline)
+            };
+            if finished {
+                return;
+            }
+            tokio::select! {
+                Some(done) = self.work.next(), if !self.work.is_empty() => self.on_done(done),
+                () = self.shared.changed.notified() => {}
+                () = sleep_until(deadline) => {}
+            }
+            // Whatever else is ready belongs to the same turn.
+            while let Some(Some(done)) = self.work.next().now_or_never() {
+                self.on_done(done);
+            }
+        }
+    }
+
+    fn expire(&mut self, now: Instant) {
+        let expired = {
+            let mut queues = self.shared.queues();
+            queues.batcher.poll(now);
+            queues.batcher.expire(now)
+        };
+        let timeout = Error::Timeout { what: "delivery", limit: self.shared.config.delivery_timeout };
+        for batch in expired {
+            fail(batch, timeout.clone());
+        }
+    }
+
+    /// Hands batches to the blocking pool: compression costs ten to a hundred times what everything else does.
+    fn compress(&mut self) {
+        let compression = self.shared.config.compression;
+        loop {
+            let next = self.shared.queues().batcher.next_to_compress();
+            let Some((lane, number, builder)) = next else { return };
+            let closing = tokio::task::spawn_blocking(move || builder.close(compression));
+            self.work.push(Box::pin(async move {
+                let result = closing.await.unwrap_or(Err(BatchError::Malformed("compression panicked")));
+                Done::Compressed { lane, number, result }
+            }));
+        }
+    }
+
+    /// Sends to each broker that has room one request with the oldest batches. `true` when there may be more to send.
+    fn drain(&mut self, now: Instant) -> bool {
+        let mut requests: HashMap<i32, Request> = HashMap::new();
+        let mut wanted = BTreeSet::new();
+        let shared = Arc::clone(&self.shared);
+        {
+            let mut queues = shared.queues();
+            let lanes: Vec<_> =
+                queues.batcher.ready().map(|(id, topic, partition)| (id, Arc::clone(topic), partition)).collect();
+            for (id, topic, partition) in lanes {
+                let Some((node_id, _)) = self.cluster.metadata().leader(&topic, partition) else {
+                    self.stale.insert(topic);
+                    continue;
+                };
+                let size = queues.batcher.next_size(id);
+                let Some(request) = self.request(&mut requests, node_id, size) else {
+                    if self.nodes.get(&node_id).is_some_and(|node| node.unreachable) {
+                        self.stale.insert(topic);
+                    }
+                    wanted.insert(node_id);
+                    continue;
+                };
+                if let Some(batch) = queues.batcher.take(id) {
+                    request.size_bytes += size;
+                    request.batches.push(Placed { topic, partition, topic_id: uuid::Uuid::nil(), batch });
+                }
+            }
+        }
+        for node_id in wanted {
+            self.dial(node_id);
+        }
+        let mut sent = false;
+        for (node_id, request) in requests {
+            if !request.batches.is_empty() {
+                self.submit(node_id, request, now);
+                sent = true;
+            }
+        }
+        sent
+    }
+
+    /// The request under construction for a node, if the node is connected and the request has room.
+    fn request<'a>(
+        &mut self,
+        requests: &'a mut HashMap<i32, Request>,
+        node_id: i32,
+        size: usize,
+    ) -> Option<&'a mut Request> {
+        if !requests.contains_key(&node_id) {
+            let node = self.nodes.entry(node_id).or_default();
+            if node.in_flight >= self.shared.config.max_in_flight {
+                return None;
+            }
+            let connection = self.cluster.live(&self.lane, node_id)?;
+            requests.insert(node_id, Request { connection, batches: Vec::new(), size_bytes: 0 });
+        }
+        let request = requests.get_mut(&node_id)?;
+        let fits = request.batches.is_empty() || request.size_bytes + size <= self.shared.config.max_request_size;
+        fits.then_some(request)
+    }
+
+    fn dial(&mut self, node_id: i32) {
+        let node = self.nodes.entry(node_id).or_default();
+        if node.dialling || self.cluster.live(&self.lane, node_id).is_some() {
+            return;
+        }
+        node.dialling = true;
+        let dialling = self.cluster.dial(&self.lane, node_id);
+        self.work.push(Box::pin(async move {
+            let failed = dialling.await.inspect_err(|error| tracing::debug!(node_id, %error, "cannot connect")).is_err();
+            Done::Dialled { node_id, failed }
+        }));
+    }
+
+    fn submit(&mut self, node_id: i32, request: Request, now: Instant) {
+        let Request { connection, mut batches, .. } = request;
+        for placed in &mut batches {
+            let topic = self.cluster.metadata().topic(&placed.topic);
+            placed.topic_id = topic.map_or(uuid::Uuid::nil(), |topic| topic.topic_id);
+        }
+        // A topic whose id is not known can only be named.
+        let cap = if batches.iter().any(|placed| placed.topic_id.is_nil()) { TOPIC_IDS - 1 } else { ProduceRequest::MAX };
+        let version = match connection.version::<ProduceRequest>(cap) {
+            Ok(version) => version,
+            Err(error) => {
+                self.node(node_id).in_flight += 1;
+                return self.on_answer(node_id, batches, Err(CallError::not_written(error)), now);
+            }
+        };
+        let limit = self.cluster.config().request_timeout;
+        let acks = self.shared.config.acks;
+        let timeout_ms = i32::try_from(limit.as_millis()).unwrap_or(i32::MAX);
+        let topics = topics(&mut batches);
+        let encoded = encode(Terms { acks: acks.number(), timeout_ms }, &topics, version, connection.client_id());
+        let expect = if acks == Acks::None { Expect::Nothing } else { Expect::Answer };
+        let pending = connection.submit::<ProduceRequest>(encoded, version, expect, limit);
+        self.node(node_id).in_flight += 1;
+        self.work.push(Box::pin(async move {
+            let answer = pending.await;
+            Done::Answered { node_id, batches, answer }
+        }));
+    }
+
+    fn node(&mut self, node_id: i32) -> &mut NodeState {
+        self.nodes.entry(node_id).or_default()
+    }
+
+    fn on_done(&mut self, done: Done) {
+        let now = Instant::now();
+        match done {
+            Done::Dialled { node_id, failed } => {
+                let node = self.node(node_id);
+                (node.dialling, node.unreachable) = (false, failed);
+            }
+            Done::Compressed { lane, number, result: Ok(bytes) } => {
+                self.shared.queues().batcher.compressed(lane, number, bytes);
+            }
+            Done::Compressed { lane, number, result: Err(reason) } => {
+                let batch = self.shared.queues().batcher.remove(lane, number);
+                if let Some(batch) = batch {
+                    fail(batch, Error::config("compression", format!("failed: {reason}")));
+                }
+            }
+            Done::Answered { node_id, batches, answer } => self.on_answer(node_id, batches, answer, now),
+            Done::Refreshed { topics, failed } => {
+                self.refreshing = false;
+                if failed {
+                    self.stale.extend(topics);
+                }
+            }
+        }
+    }
+
+    fn on_answer(
+        &mut self,
+        node_id: i32,
+        batches: Vec<Placed>,
+        answer: Result<Option<ProduceResponse>, CallError>,
+        now: Instant,
+    ) {
+        self.node(node_id).in_flight -= 1;
+        for (placed, verdict) in verdicts(batches, answer, self.cluster.metadata()) {
+            let Placed { topic, batch, .. } = placed;
+            match verdict {
+                Verdict::Written(acknowledged) => {
+                    self.shared.queues().batcher.settled(batch.lane, batch.number);
+                    batch.ticket.acknowledge(acknowledged);
+                }
+                Verdict::Failed(failed) => {
+                    if failed.error.refreshes_metadata() {
+                        self.stale.insert(topic);
+                    }
+                    self.on_failure(batch, failed, now);
+                }
+            }
+        }
+    }
+
+    /// Sends a batch again, or gives it up.
+    fn on_failure(&mut self, mut batch: Batch, failed: CallError, now: Instant) {
+        let CallError { error, written } = failed;
+        batch.maybe_written |= written == Written::MaybeWritten;
+        batch.failures += 1;
+        let config = &self.shared.config;
+        let again = error.is_retriable()
+            && batch.failures <= config.retries
+            && now < batch.created_at + config.delivery_timeout;
+        tracing::debug!(batch = batch.number, failures = batch.failures, again, %error, "batch failed");
+        if again {
+            let not_before = now + self.cluster.config().retry_backoff.wait(batch.failures);
+            batch.last_error = Some(error);
+            self.shared.queues().batcher.put_back(batch, not_before, now);
+        } else {
+            self.shared.queues().batcher.settled(batch.lane, batch.number);
+            batch.last_error = None;
+            fail(batch, error);
+        }
+    }
+
+    /// Looks leaders up: at once for what is stale, from time to time for every topic in use.
+    fn refresh(&mut self, now: Instant) {
+        if now >= self.next_refresh {
+            self.stale.extend(self.shared.queues().batcher.topics().map(Arc::clone));
+            self.next_refresh = now + self.cluster.config().metadata_max_age;
+        }
+        if self.refreshing || self.stale.is_empty() {
+            return;
+        }
+        self.refreshing = true;
+        let topics = std::mem::take(&mut self.stale);
+        let cluster = self.cluster.clone();
+        self.work.push(Box::pin(async move {
+            let asked = topics.iter().map(|topic| (Arc::clone(topic), true));
+            let failed = cluster.refresh(asked).await.is_err();
+            if failed {
+                // Without this a cluster that is gone would be asked as fast as it refuses.
+                tokio::time::sleep(cluster.config().retry_backoff.initial).await;
+            }
+            Done::Refreshed { topics, failed }
+        }));
+    }
+}
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        // What is in flight is dropped with `work`, and its tickets say that it may be written.
+        let left = {
+            let mut queues = self.shared.queues();
+            queues.closed = true;
+            queues.batcher.drain()
+        };
+        self.shared.memory.close();
+        left.into_iter().for_each(|batch| fail(batch, super::CLOSED));
+    }
+}
+
+/// A request under construction.
+struct Request {
+    connection: Connection,
+    batches: Vec<Placed>,
+    size_bytes: usize,
+}
+
+/// Groups batches by topic and turns each into its bytes, once and for all its attempts.
+fn topics(batches: &mut [Placed]) -> Vec<TopicData> {
+    batches.sort_by(|a, b| a.topic.cmp(&b.topic));
+    let mut topics: Vec<TopicData> = Vec::new();
+    for Placed { topic, topic_id, partition, batch } in batches {
+        let bytes = bytes(batch);
+        match topics.last_mut() {
+            Some(last) if last.name == *topic => last.partitions.push((*partition, bytes)),
+            _ => topics.push(TopicData {
+                name: Arc::clone(topic),
+                topic_id: *topic_id,
+                partitions: vec![(*partition, bytes)],
+            }),
+        }
+    }
+    topics
+}
+
+fn bytes(batch: &mut Batch) -> Bytes {
+    if let Content::Bytes(bytes) = &batch.content {
+        return bytes.clone();
+    }
+    let Content::Records(builder) = std::mem::replace(&mut batch.content, Content::Compressing) else {
+        unreachable!("a batch that is being compressed is not ready to be taken");
+    };
+    let closed = builder.close(crate::config::Compression::None);
+    let bytes = closed.expect("without compression a batch only fails above 2 GiB, which max_request_size excludes");
+    batch.content = Content::Bytes(bytes.clone());
+    bytes
+}
+
+/// Settles a batch that will not be sent again.
+fn fail(mut batch: Batch, error: Error) {
+    let written = if batch.maybe_written { Written::MaybeWritten } else { Written::NotWritten };
+    let cause = batch.last_error.take().unwrap_or(error);
+    batch.ticket.fail(written, cause);
+}

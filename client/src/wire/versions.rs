@@ -1,0 +1,144 @@
+//! What we speak of each API, and which version is chosen for a broker.
+//!
+//! The table is the list of what this client was written and tested for; the choice is the highest version that the table
+//! and the broker share. It is made per connection, because brokers of a cluster may differ (KIP-35).
+
+use std::sync::Arc;
+
+use kafka_protocol::{
+    messages::{
+        ApiVersionsRequest, ApiVersionsResponse, FetchRequest, FetchResponse, ListOffsetsRequest, ListOffsetsResponse,
+        MetadataRequest, MetadataResponse, ProduceRequest, ProduceResponse,
+    },
+    protocol::{Decodable, Encodable, HeaderVersion},
+};
+
+use crate::error::{Error, Result};
+
+/// An API that this client speaks. (kafka-protocol's own `Request` needs its broker half.)
+pub(crate) trait Api: Encodable + HeaderVersion {
+    /// What it is answered with.
+    type Response: Decodable + HeaderVersion;
+    /// Kafka's number of the API.
+    const KEY: i16;
+    /// Kafka's name of the API.
+    const NAME: &'static str;
+    /// The lowest version that we send.
+    const MIN: i16;
+    /// The highest version that we send.
+    const MAX: i16;
+
+    /// How long the broker asks us to stay quiet on this connection, in milliseconds (KIP-219).
+    fn throttle_time_ms(response: &Self::Response) -> i32;
+}
+
+macro_rules! apis {
+    ($($key:literal, $name:literal, $request:ident, $response:ident, $min:literal..=$max:literal;)*) => {
+        $(impl Api for $request {
+            type Response = $response;
+            const KEY: i16 = $key;
+            const NAME: &'static str = $name;
+            const MIN: i16 = $min;
+            const MAX: i16 = $max;
+
+            fn throttle_time_ms(response: &$response) -> i32 {
+                response.throttle_time_ms
+            }
+        })*
+
+        /// The table by key, for the tests that hold it against Kafka's.
+        #[cfg(test)]
+        pub(crate) const SPOKEN: &[(i16, &str, i16, i16)] =
+            &[$(($key, $name, $min, $max)),*];
+    };
+}
+
+// Produce v3 is the first with record batches v2. Fetch v4 and ListOffsets v1 are Kafka 4's own minimum; Metadata v4 is the
+// first that can say whether topics may be created (KIP-896 removed what is older).
+apis! {
+    0, "Produce", ProduceRequest, ProduceResponse, 3..=13;
+    1, "Fetch", FetchRequest, FetchResponse, 4..=17;
+    2, "ListOffsets", ListOffsetsRequest, ListOffsetsResponse, 1..=10;
+    3, "Metadata", MetadataRequest, MetadataResponse, 4..=13;
+    18, "ApiVersions", ApiVersionsRequest, ApiVersionsResponse, 0..=4;
+}
+
+/// What one broker said that it speaks.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct BrokerVersions {
+    /// (key, lowest, highest), by key.
+    ranges: Vec<(i16, i16, i16)>,
+}
+
+impl BrokerVersions {
+    pub(crate) fn new(response: &ApiVersionsResponse) -> Self {
+        let mut ranges: Vec<_> =
+            response.api_keys.iter().map(|api| (api.api_key, api.min_version, api.max_version)).collect();
+        ranges.sort_unstable();
+        Self { ranges }
+    }
+
+    fn range(&self, api_key: i16) -> Option<(i16, i16)> {
+        let index = self.ranges.binary_search_by_key(&api_key, |range| range.0).ok()?;
+        let (_, min, max) = self.ranges[index];
+        Some((min, max))
+    }
+
+    /// The highest version of an API that both sides speak, and that is at most `cap`.
+    ///
+    /// A cap serves requests that cannot be said in a newer version, such as a Produce v13 without topic ids.
+    pub(crate) fn choose<A: Api>(&self, address: &Arc<str>, cap: i16) -> Result<i16> {
+        let (broker_min, broker_max) = self.range(A::KEY).unwrap_or((-1, -1));
+        let version = broker_max.min(A::MAX).min(cap);
+        if version < A::MIN || version < broker_min {
+            return Err(Error::UnsupportedVersion {
+                address: Arc::clone(address),
+                api: A::NAME,
+                broker_min,
+                broker_max,
+                client_min: A::MIN,
+                client_max: A::MAX.min(cap),
+            });
+        }
+        Ok(version)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kafka_protocol::{messages::api_versions_response::ApiVersion, protocol::Message};
+
+    use super::*;
+
+    fn broker(api_key: i16, min: i16, max: i16) -> BrokerVersions {
+        let api = ApiVersion::default().with_api_key(api_key).with_min_version(min).with_max_version(max);
+        BrokerVersions::new(&ApiVersionsResponse::default().with_api_keys(vec![api]))
+    }
+
+    #[test]
+    fn the_highest_common_version_is_chosen() {
+        let address = "b:9092".into();
+        assert_eq!(broker(0, 0, 99).choose::<ProduceRequest>(&address, i16::MAX).unwrap(), 13);
+        assert_eq!(broker(0, 0, 8).choose::<ProduceRequest>(&address, i16::MAX).unwrap(), 8);
+        assert_eq!(broker(0, 0, 13).choose::<ProduceRequest>(&address, 12).unwrap(), 12);
+    }
+
+    #[test]
+    fn no_common_version_is_an_error_that_names_both_ranges() {
+        let address = "b:9092".into();
+        for versions in [broker(0, 0, 2), broker(0, 14, 20), broker(1, 4, 18)] {
+            let error = versions.choose::<ProduceRequest>(&address, i16::MAX).unwrap_err();
+            assert!(matches!(error, Error::UnsupportedVersion { client_min: 3, .. }), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_codec_can_say_every_version_that_we_speak() {
+        assert_eq!(SPOKEN.len(), 5);
+        assert!(ProduceRequest::VERSIONS.max >= ProduceRequest::MAX && ProduceRequest::VERSIONS.min <= ProduceRequest::MIN);
+        assert!(FetchRequest::VERSIONS.max >= FetchRequest::MAX && FetchRequest::VERSIONS.min <= FetchRequest::MIN);
+        assert!(ListOffsetsRequest::VERSIONS.max >= ListOffsetsRequest::MAX);
+        assert!(MetadataRequest::VERSIONS.max >= MetadataRequest::MAX);
+        assert!(ApiVersionsRequest::VERSIONS.max >= ApiVersionsRequest::MAX);
+    }
+}
