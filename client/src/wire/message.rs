@@ -72,7 +72,7 @@ pub(crate) fn decode_response<A: Api>(version: i16, mut body: Bytes) -> Result<A
     }
     // kafka-protocol reserves memory by the lengths in `body`: they are checked before it sees them.
     let message = schema::response(A::KEY).expect("the schema has every API that this client speaks");
-    guard::check(message, version, &body, &guard::Limits::DEFAULT)
+    guard::check(message, version, &body, &guard::Limits::default())
         .map_err(|reason| malformed::<A>(version, &reason.to_string()))?;
     A::Response::decode(&mut body, version).map_err(|error| malformed::<A>(version, &error.to_string()))
 }
