@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use kafka_protocol::error::ResponseError;
 
 use crate::cluster::{
-    Cluster, FetchSessions, Finished, PartitionFacts, SessionContext, SessionRequest, WantedPartition,
+    Cluster, FetchSessions, Finished, NewTopic, Partition, PartitionFacts, PlannedTopic, SessionContext, SessionRequest,
+    WantedPartition,
 };
 use crate::held::HeldFetches;
 use crate::ids::IdSource;
@@ -79,5 +80,52 @@ impl State {
     pub(crate) fn expire_producers(&mut self, now: Timestamp) {
         let expiration_ms = self.cluster.settings().producer_id_expiration_ms;
         self.logs.expire_producers(now, expiration_ms);
+    }
+}
+
+/// Topics that come and go, with their logs.
+impl State {
+    /// Creates what was planned.
+    pub(crate) fn create_topic(&mut self, planned: PlannedTopic) -> TopicId {
+        let partitions = planned.topic.partitions().len();
+        let topic_id = self.cluster.add_topic(planned);
+        self.logs.create(topic_id, partitions);
+        topic_id
+    }
+
+    /// Creates a topic with the defaults of the cluster but for its number of partitions.
+    ///
+    /// # Errors
+    /// Why it cannot be, in a sentence.
+    pub(crate) fn create_topic_at_start(&mut self, name: &str, partitions: i32) -> Result<(), String> {
+        let new = NewTopic { num_partitions: partitions, ..NewTopic::named(name) };
+        let planned = self.cluster.plan_topic(&new, &mut self.ids);
+        let planned = planned.map_err(|refusal| format!("topic {name:?}: {}", refusal.message.unwrap_or_default()))?;
+        self.create_topic(planned);
+        Ok(())
+    }
+
+    /// Creates a topic that a request asked for in passing. It may exist by now, or be impossible: as in Kafka, whoever
+    /// asked sees from the next answer.
+    pub(crate) fn auto_create(&mut self, name: &str) {
+        match self.cluster.plan_auto_created(name, &mut self.ids) {
+            Ok(planned) => {
+                self.create_topic(planned);
+            }
+            Err(refusal) => tracing::debug!(topic = name, error = ?refusal, "the topic was not created"),
+        }
+    }
+
+    /// Adds partitions that were planned.
+    pub(crate) fn add_partitions(&mut self, topic_id: TopicId, partitions: Vec<Partition>) {
+        self.cluster.add_partitions(topic_id, partitions);
+        let count = self.cluster.topics().by_id(topic_id).map_or(0, |topic| topic.partitions().len());
+        self.logs.create(topic_id, count);
+    }
+
+    /// Deletes a topic with all it holds.
+    pub(crate) fn delete_topic(&mut self, topic_id: TopicId) {
+        self.cluster.remove_topic(topic_id);
+        self.logs.delete(topic_id);
     }
 }

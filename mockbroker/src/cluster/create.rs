@@ -6,12 +6,11 @@
 use std::collections::BTreeMap;
 
 use kafka_protocol::error::ResponseError;
-use kafka_protocol::protocol::StrBytes;
 
 use super::configs::{Properties, Resource};
 use super::{Cluster, Partition, Refusal, Topic, internal_topics, names, placement};
 use crate::ids::IdSource;
-use crate::types::{NodeId, TopicId, TopicName};
+use crate::types::{NodeId, TopicId};
 
 /// How a topic is to be.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,26 +65,21 @@ impl Cluster {
         } else {
             self.assigned_topic(new)?
         };
-        let topic = Topic {
-            name: TopicName(StrBytes::from_string(new.name.clone())),
-            id: ids.topic_id(),
-            partitions,
-            config: self.configs.topic(&new.name),
-            is_internal: names::is_internal(&new.name),
-        };
+        let topic = Topic::new(&new.name, ids.topic_id(), partitions, self.configs.topic(&new.name));
         Ok(PlannedTopic { topic, configs })
     }
 
     /// Plans the topic `name` as the broker itself creates it: on demand of a Metadata request, or as an internal topic.
     pub(crate) fn plan_auto_created(&self, name: &str, ids: &mut IdSource) -> Result<PlannedTopic, Refusal> {
-        self.plan_topic(&internal_topics::new_topic(name, &self.configs.controller()), ids)
+        self.plan_topic(&internal_topics::new_topic(name, self.configs.controller()), ids)
     }
 
     /// Creates what [`Cluster::plan_topic`] planned, if nothing has changed since.
     pub(crate) fn add_topic(&mut self, planned: PlannedTopic) -> TopicId {
         let PlannedTopic { topic, configs } = planned;
-        let (id, name) = (topic.id, topic.name.to_string());
+        let (id, name) = (topic.id(), topic.name().to_string());
         self.topics.insert(topic);
+        self.metadata_offset += 1;
         self.set_configs(Resource::Topic(name), configs);
         id
     }
@@ -93,7 +87,7 @@ impl Cluster {
     /// Removes the topic and its configs.
     pub(crate) fn remove_topic(&mut self, id: TopicId) -> Option<Topic> {
         let topic = self.topics.remove(id)?;
-        self.set_configs(Resource::Topic(topic.name.to_string()), Properties::new());
+        self.set_configs(Resource::Topic(topic.name().to_string()), Properties::new());
         Some(topic)
     }
 
@@ -108,7 +102,7 @@ impl Cluster {
         let Some(topic) = self.topics.by_name(name) else {
             return Err(Refusal::code(ResponseError::UnknownTopicOrPartition));
         };
-        let current = topic.partitions.len();
+        let current = topic.partitions().len();
         let added = match usize::try_from(count).ok().and_then(|count| count.checked_sub(current)) {
             Some(0) => {
                 let text = format!("Topic already has {current} partition(s).");
@@ -122,7 +116,7 @@ impl Cluster {
                 return Err(Refusal::new(ResponseError::InvalidPartitions, text));
             }
         };
-        let replication_factor = topic.partitions.first().map_or(1, |partition| partition.replicas.len());
+        let replication_factor = topic.partitions().first().map_or(1, |partition| partition.replicas().len());
         let Some(assignments) = assignments else {
             // The number is checked before anything is placed: a request may ask for two thousand million.
             if added > MAX_RECORDS {
@@ -130,7 +124,7 @@ impl Cluster {
             }
             let placed = placement::place(&self.nodes, added, replication_factor, ids)
                 .map_err(|text| Refusal::new(ResponseError::InvalidReplicationFactor, text))?;
-            return Ok((topic.id, placed.into_iter().map(|replicas| self.new_partition(replicas)).collect()));
+            return Ok((topic.id(), placed.into_iter().map(|replicas| self.new_partition(replicas)).collect()));
         };
         if assignments.len() != added {
             let text = format!(
@@ -144,12 +138,13 @@ impl Cluster {
             let replicas = self.checked_replicas(replicas, Some(replication_factor))?;
             partitions.push(self.assigned_partition(number, replicas)?);
         }
-        Ok((topic.id, partitions))
+        Ok((topic.id(), partitions))
     }
 
     /// Adds what [`Cluster::plan_partitions`] planned.
     pub(crate) fn add_partitions(&mut self, id: TopicId, partitions: Vec<Partition>) {
         self.topics.extend(id, partitions);
+        self.metadata_offset += 1;
     }
 
     fn plan_configs(&self, new: &NewTopic) -> Result<Properties, Refusal> {
@@ -248,7 +243,7 @@ impl Cluster {
 
     fn assigned_partition(&self, number: impl std::fmt::Display, replicas: Vec<NodeId>) -> Result<Partition, Refusal> {
         let partition = self.new_partition(replicas);
-        if partition.isr.is_empty() {
+        if partition.isr().is_empty() {
             let text = format!(
                 "All brokers specified in the manual partition assignment for partition {number} are fenced or in \
                  controlled shutdown."
@@ -258,10 +253,8 @@ impl Cluster {
         Ok(partition)
     }
 
-    /// A partition that has just been created: the replicas that are up are in sync, and the first of them leads.
     fn new_partition(&self, replicas: Vec<NodeId>) -> Partition {
-        let isr: Vec<NodeId> = replicas.iter().copied().filter(|node| self.alive(*node).is_some()).collect();
-        Partition { leader: isr.first().copied(), leader_epoch: 0, partition_epoch: 0, replicas, isr }
+        Partition::new(replicas, |node| self.alive(node).is_some())
     }
 }
 

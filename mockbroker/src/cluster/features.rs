@@ -7,10 +7,12 @@ use std::collections::BTreeMap;
 
 /// One feature of Kafka 4.3.1.
 #[derive(Debug)]
-struct Feature {
-    name: &'static str,
-    min: i16,
-    max: i16,
+pub(crate) struct Feature {
+    pub(crate) name: &'static str,
+    /// The lowest level that is supported.
+    pub(crate) min: i16,
+    /// The highest level that is supported.
+    pub(crate) max: i16,
     /// The level a freshly formatted cluster has; 0 means it is not finalized.
     level: i16,
     modelled: bool,
@@ -48,9 +50,9 @@ impl Features {
         features
     }
 
-    /// Name, lowest and highest level of what is supported.
-    pub(crate) fn supported(&self) -> impl Iterator<Item = (&'static str, i16, i16)> {
-        modelled().map(|feature| (feature.name, feature.min, feature.max))
+    /// What is supported.
+    pub(crate) fn supported(&self) -> impl Iterator<Item = &'static Feature> {
+        modelled()
     }
 
     /// Name and level of what is finalized. Level 0 is not listed.
@@ -62,12 +64,6 @@ impl Features {
     pub(crate) fn level(&self, name: &str) -> i16 {
         let Some(feature) = find(name).filter(|feature| feature.modelled) else { return 0 };
         self.levels.get(feature.name).copied().unwrap_or(feature.level)
-    }
-
-    /// The epoch of the finalized features. Kafka gives the offset of its metadata log; here nothing counts it up, so it
-    /// only says that the levels are known.
-    pub(crate) fn finalized_epoch(&self) -> i64 {
-        0
     }
 }
 
@@ -132,9 +128,7 @@ mod tests {
     #[test]
     fn what_is_not_modelled_is_not_promised() {
         let features = Features::new([]);
-        for (name, ..) in features.supported() {
-            assert!(find(name).unwrap().modelled);
-        }
+        assert!(features.supported().all(|feature| feature.modelled));
         for (name, _) in features.finalized() {
             assert!(find(name).unwrap().modelled);
         }

@@ -5,7 +5,7 @@
 pub(crate) mod configs;
 mod create;
 pub(crate) mod features;
-pub(crate) mod fetch_sessions;
+mod fetch_sessions;
 mod internal_topics;
 pub(crate) mod names;
 mod placement;
@@ -16,9 +16,11 @@ use std::collections::BTreeMap;
 
 use kafka_protocol::error::ResponseError;
 
-pub(crate) use configs::BrokerConfig;
-pub(crate) use configs::check_property;
-pub(crate) use create::{NewTopic, PlannedTopic};
+pub(crate) use configs::{BrokerConfig, check_property};
+pub(crate) use create::{MAX_RECORDS, NewTopic, PlannedTopic};
+pub(crate) use fetch_sessions::{
+    FetchSessions, Finished, PartitionFacts, SessionContext, SessionRequest, WantedPartition,
+};
 pub(crate) use internal_topics::{CONSUMER_OFFSETS, SHARE_GROUP_STATE, TRANSACTION_STATE};
 pub(crate) use topic_config::{CompressionType, TimestampType, TopicConfig};
 pub(crate) use topics::{Partition, Topic, Topics};
@@ -39,6 +41,13 @@ pub(crate) struct Node {
     pub(crate) rack: Option<String>,
     /// Whether the node is up; a node that is not is what Kafka calls fenced.
     pub(crate) alive: bool,
+}
+
+impl Node {
+    /// A node that is up. Its rack is the property `broker.rack`.
+    pub(crate) fn new(id: NodeId, host: String, port: u16) -> Self {
+        Self { id, host, port, rack: None, alive: true }
+    }
 }
 
 /// Why the cluster will not do something: the code, and the text that goes with it (null where Kafka gives none).
@@ -87,25 +96,88 @@ impl CoordinatorType {
 /// Who is in the cluster, and what topics and configs it has.
 #[derive(Debug)]
 pub(crate) struct Cluster {
-    pub(crate) cluster_id: String,
-    /// Fixed from the start; nodes go down and up, none joins or leaves.
-    pub(crate) nodes: BTreeMap<NodeId, Node>,
-    pub(crate) topics: Topics,
-    pub(crate) features: Features,
+    cluster_id: String,
+    nodes: BTreeMap<NodeId, Node>,
+    topics: Topics,
+    features: Features,
     configs: Configs,
+    metadata_offset: i64,
 }
 
 impl Cluster {
-    /// A cluster without topics. All `properties` pass [`check_property`].
-    pub(crate) fn new(cluster_id: String, nodes: Vec<Node>, properties: &[(String, String)]) -> Self {
+    /// A cluster without topics, with the broker properties (`server.properties`, `node.ID.KEY`, `feature.NAME`).
+    ///
+    /// # Errors
+    /// What is wrong with a property.
+    pub(crate) fn new(
+        nodes: Vec<Node>,
+        properties: &BTreeMap<String, String>,
+        ids: &mut IdSource,
+    ) -> Result<Self, String> {
+        for (key, value) in properties {
+            check_property(key, value)?;
+        }
         let pairs = || properties.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-        Self {
-            cluster_id,
-            configs: Configs::new(nodes.iter().map(|node| node.id), pairs()),
-            nodes: nodes.into_iter().map(|node| (node.id, node)).collect(),
+        let configs = Configs::new(nodes.iter().map(|node| node.id), pairs());
+        let with_rack = |mut node: Node| {
+            node.rack = node.rack.or_else(|| configs.static_value(node.id, "broker.rack").map(str::to_owned));
+            (node.id, node)
+        };
+        Ok(Self {
+            cluster_id: base64_url(ids.uuid().as_bytes()),
+            nodes: nodes.into_iter().map(with_rack).collect(),
             topics: Topics::default(),
             features: Features::new(pairs()),
+            configs,
+            metadata_offset: 0,
+        })
+    }
+
+    /// As Kafka writes it: 16 bytes in URL-safe base64.
+    pub(crate) fn cluster_id(&self) -> &str {
+        &self.cluster_id
+    }
+
+    /// All nodes by id, up or not. They are fixed from the start; none joins or leaves.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.values()
+    }
+
+    /// The node `id`, up or not.
+    pub(crate) fn node(&self, id: NodeId) -> Option<&Node> {
+        self.nodes.get(&id)
+    }
+
+    /// Takes a node down, or brings it up. Who leads what is not changed by it.
+    pub(crate) fn set_alive(&mut self, id: NodeId, alive: bool) {
+        if let Some(node) = self.nodes.get_mut(&id) {
+            node.alive = alive;
         }
+    }
+
+    /// The topics.
+    pub(crate) fn topics(&self) -> &Topics {
+        &self.topics
+    }
+
+    /// The features.
+    pub(crate) fn features(&self) -> &Features {
+        &self.features
+    }
+
+    /// The typed settings that count for the whole cluster: those of the controller, which is the first node.
+    pub(crate) fn settings(&self) -> &BrokerConfig {
+        self.configs.controller()
+    }
+
+    /// The typed settings of one node.
+    pub(crate) fn settings_of(&self, node: NodeId) -> &BrokerConfig {
+        self.configs.broker(node)
+    }
+
+    /// How many changes of the metadata there were: the epoch of the finalized features.
+    pub(crate) fn metadata_offset(&self) -> i64 {
+        self.metadata_offset
     }
 
     /// All configs, read-only; [`Cluster::set_configs`] changes them.
@@ -115,6 +187,7 @@ impl Cluster {
 
     /// Replaces what `resource` has of its own, and gives the topics the configs that follow.
     pub(crate) fn set_configs(&mut self, resource: Resource, properties: Properties) {
+        self.metadata_offset += 1;
         let topic = match &resource {
             Resource::Topic(name) => Some(name.clone()),
             Resource::Broker(_) => None,
@@ -157,15 +230,27 @@ impl Cluster {
     /// The partition of the internal topic that coordinates `key`, whoever leads it; `None` without that topic.
     pub(crate) fn coordinator_partition(&self, kind: CoordinatorType, key: &str) -> Option<i32> {
         let topic = self.topics.by_name(kind.topic())?;
-        Some(partition_for(key, topic.partitions.len()))
+        Some(partition_for(key, topic.partitions().len()))
     }
 
     /// The node that coordinates `key`: the leader of its partition, if it is up.
     pub(crate) fn coordinator(&self, kind: CoordinatorType, key: &str) -> Option<&Node> {
         let topic = self.topics.by_name(kind.topic())?;
-        let index = usize::try_from(partition_for(key, topic.partitions.len())).ok()?;
-        self.alive(topic.partitions.get(index)?.leader?)
+        let index = usize::try_from(partition_for(key, topic.partitions().len())).ok()?;
+        self.alive(topic.partitions().get(index)?.leader()?)
     }
+}
+
+/// 16 bytes as 22 characters of URL-safe base64 without padding, as `org.apache.kafka.common.Uuid` writes ids.
+fn base64_url(bytes: &[u8; 16]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    // 128 bits and 4 zeros make 22 digits of 6 bits; the first has the highest bits.
+    let number = u128::from_be_bytes(*bytes);
+    let digit = |index: u32| match 122_u32.checked_sub(6 * index) {
+        Some(shift) => number >> shift,
+        None => number << 4,
+    };
+    (0..22).map(|index| char::from(ALPHABET[usize::try_from(digit(index) & 63).unwrap_or(0)])).collect()
 }
 
 /// `Utils.abs(key.hashCode) % partitions`; 0 without partitions.
@@ -182,15 +267,9 @@ pub(crate) mod tests {
 
     /// A cluster of `nodes` nodes that are up, numbered from 1.
     pub(crate) fn cluster(nodes: i32, properties: &[(&str, &str)]) -> Cluster {
-        let node = |id: i32| Node {
-            id: NodeId(id),
-            host: "localhost".to_owned(),
-            port: 9091 + u16::try_from(id).unwrap(),
-            rack: None,
-            alive: true,
-        };
-        let properties: Vec<_> = properties.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
-        Cluster::new("cluster".to_owned(), (1..=nodes).map(node).collect(), &properties)
+        let node = |id: i32| Node::new(NodeId(id), "localhost".to_owned(), 9091 + u16::try_from(id).unwrap());
+        let properties = properties.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
+        Cluster::new((1..=nodes).map(node).collect(), &properties, &mut IdSource::new(1)).unwrap()
     }
 
     #[test]
@@ -203,6 +282,21 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_cluster_id_is_base64_of_16_bytes() {
+        // Source: org.apache.kafka.common.Uuid.toString; the first are the bytes of a real cluster's id.
+        let bytes = [0x32, 0x45, 0x37, 0x38, 0x45, 0x41, 0x35, 0x37, 0x30, 0x35, 0x32, 0x44, 0x34, 0x33, 0x36, 0x42];
+        assert_eq!(base64_url(&bytes), "MkU3OEVBNTcwNTJENDM2Qg");
+        assert_eq!(base64_url(&[0xFF; 16]), "_____________________w");
+    }
+
+    #[test]
+    fn a_rack_is_a_property_of_a_node() {
+        let cluster = cluster(2, &[("node.2.broker.rack", "b")]);
+        let racks: Vec<_> = cluster.nodes().map(|node| node.rack.as_deref()).collect();
+        assert_eq!(racks, [None, Some("b")]);
+    }
+
+    #[test]
     fn a_change_of_a_broker_config_reaches_the_topics() {
         let mut cluster = cluster(1, &[]);
         let mut ids = IdSource::new(1);
@@ -210,6 +304,6 @@ pub(crate) mod tests {
         cluster.add_topic(planned);
         let properties = Properties::from([("log.retention.ms".to_owned(), "77".to_owned())]);
         cluster.set_configs(Resource::Broker(None), properties);
-        assert_eq!(cluster.topics.by_name("t").unwrap().config.retention_ms, 77);
+        assert_eq!(cluster.topics().by_name("t").unwrap().config().retention_ms, 77);
     }
 }

@@ -1,7 +1,10 @@
 //! The topics: names, ids, partitions and who leads them. Other machines get it read-only.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
+
+use kafka_protocol::protocol::StrBytes;
 
 use super::{TopicConfig, names};
 use crate::types::{NodeId, PartitionId, TopicId, TopicName};
@@ -9,26 +12,91 @@ use crate::types::{NodeId, PartitionId, TopicId, TopicName};
 /// Who has a partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Partition {
-    /// `None` when no replica that may lead is up.
-    pub(crate) leader: Option<NodeId>,
-    /// Rises with each election.
-    pub(crate) leader_epoch: i32,
-    /// Rises with each change of the leader or of the in-sync replicas.
-    pub(crate) partition_epoch: i32,
-    /// The first is the preferred leader.
-    pub(crate) replicas: Vec<NodeId>,
-    pub(crate) isr: Vec<NodeId>,
+    leader: Option<NodeId>,
+    leader_epoch: i32,
+    partition_epoch: i32,
+    replicas: Vec<NodeId>,
+    isr: Vec<NodeId>,
 }
 
-/// A topic that exists.
+impl Partition {
+    /// A partition that has just been created on `replicas`. Those of them that are up are in sync, and the first of these
+    /// leads.
+    pub(super) fn new(replicas: Vec<NodeId>, is_up: impl Fn(NodeId) -> bool) -> Self {
+        let isr: Vec<NodeId> = replicas.iter().copied().filter(|node| is_up(*node)).collect();
+        Self { leader: isr.first().copied(), leader_epoch: 0, partition_epoch: 0, replicas, isr }
+    }
+
+    /// The node that leads; `None` when no replica can.
+    pub(crate) fn leader(&self) -> Option<NodeId> {
+        self.leader
+    }
+
+    /// Rises with each election.
+    pub(crate) fn leader_epoch(&self) -> i32 {
+        self.leader_epoch
+    }
+
+    /// Rises with each change of the leader or of the in-sync replicas.
+    pub(crate) fn partition_epoch(&self) -> i32 {
+        self.partition_epoch
+    }
+
+    /// The nodes that have it. The first is the preferred leader.
+    pub(crate) fn replicas(&self) -> &[NodeId] {
+        &self.replicas
+    }
+
+    /// The replicas that are in sync.
+    pub(crate) fn isr(&self) -> &[NodeId] {
+        &self.isr
+    }
+}
+
+/// A topic that exists, or is about to.
 #[derive(Clone, Debug)]
 pub(crate) struct Topic {
-    pub(crate) name: TopicName,
-    pub(crate) id: TopicId,
-    /// By partition number.
-    pub(crate) partitions: Vec<Partition>,
-    pub(crate) config: Arc<TopicConfig>,
-    pub(crate) is_internal: bool,
+    name: TopicName,
+    id: TopicId,
+    partitions: Vec<Partition>,
+    config: Arc<TopicConfig>,
+    is_internal: bool,
+}
+
+impl Topic {
+    pub(super) fn new(name: &str, id: TopicId, partitions: Vec<Partition>, config: Arc<TopicConfig>) -> Self {
+        let is_internal = names::is_internal(name);
+        let name = TopicName(StrBytes::from_string(name.to_owned()));
+        Self { name, id, partitions, config, is_internal }
+    }
+
+    pub(crate) fn name(&self) -> &TopicName {
+        &self.name
+    }
+
+    pub(crate) fn id(&self) -> TopicId {
+        self.id
+    }
+
+    /// All partitions; the place of one is its number.
+    pub(crate) fn partitions(&self) -> &[Partition] {
+        &self.partitions
+    }
+
+    /// The partition with this number, if there is one.
+    pub(crate) fn partition(&self, partition: PartitionId) -> Option<&Partition> {
+        self.partitions.get(partition.index()?)
+    }
+
+    /// All configs with every default filled in.
+    pub(crate) fn config(&self) -> &Arc<TopicConfig> {
+        &self.config
+    }
+
+    /// Whether the broker itself writes to it.
+    pub(crate) fn is_internal(&self) -> bool {
+        self.is_internal
+    }
 }
 
 /// All topics that exist.
@@ -57,16 +125,6 @@ impl Topics {
         self.ids.get(name).copied()
     }
 
-    /// The partition, if there is such a topic and partition.
-    pub(crate) fn partition(&self, id: TopicId, partition: PartitionId) -> Option<&Partition> {
-        self.by_id.get(&id)?.partitions.get(partition.index()?)
-    }
-
-    /// The partition, for an election or a change of the in-sync replicas. Its replicas stay as they are.
-    pub(crate) fn partition_mut(&mut self, id: TopicId, partition: PartitionId) -> Option<&mut Partition> {
-        self.by_id.get_mut(&id)?.partitions.get_mut(partition.index()?)
-    }
-
     /// All topics, by name.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Topic> {
         self.ids.values().filter_map(|id| self.by_id.get(id))
@@ -74,7 +132,7 @@ impl Topics {
 
     /// All topics, from the name `from` on, by name.
     pub(crate) fn from_name<'a>(&'a self, from: &str) -> impl Iterator<Item = &'a Topic> + use<'a> {
-        self.ids.range::<str, _>(from..).filter_map(|(_, id)| self.by_id.get(id))
+        self.ids.range::<str, _>((Bound::Included(from), Bound::Unbounded)).filter_map(|(_, id)| self.by_id.get(id))
     }
 
     /// How many topics there are.
@@ -148,23 +206,10 @@ impl Topics {
 mod tests {
     use super::*;
     use crate::ids::IdSource;
-    use kafka_protocol::protocol::StrBytes;
 
     fn topic(name: &str, partitions: usize, ids: &mut IdSource) -> Topic {
-        let partition = Partition {
-            leader: Some(NodeId(1)),
-            leader_epoch: 0,
-            partition_epoch: 0,
-            replicas: vec![NodeId(1)],
-            isr: vec![NodeId(1)],
-        };
-        Topic {
-            name: TopicName(StrBytes::from_string(name.to_owned())),
-            id: ids.topic_id(),
-            partitions: vec![partition; partitions],
-            config: Arc::default(),
-            is_internal: false,
-        }
+        let partition = Partition::new(vec![NodeId(1)], |_| true);
+        Topic::new(name, ids.topic_id(), vec![partition; partitions], Arc::default())
     }
 
     #[test]
@@ -176,9 +221,10 @@ mod tests {
         let id = topics.id("a").unwrap();
         assert_eq!((topics.len(), topics.partition_count()), (2, 5));
         assert_eq!(topics.iter().map(|topic| topic.name.to_string()).collect::<Vec<_>>(), ["a", "b"]);
-        assert!(topics.partition(id, PartitionId(2)).is_some());
-        assert!(topics.partition(id, PartitionId(3)).is_none());
-        assert!(topics.partition(id, PartitionId(-1)).is_none());
+        let topic = topics.by_id(id).unwrap();
+        assert!(topic.partition(PartitionId(2)).is_some());
+        assert!(topic.partition(PartitionId(3)).is_none());
+        assert!(topic.partition(PartitionId(-1)).is_none());
         assert_eq!(topics.remove(id).unwrap().partitions.len(), 3);
         assert!(topics.by_name("a").is_none() && topics.by_id(id).is_none());
         assert_eq!((topics.len(), topics.partition_count()), (1, 2));

@@ -2,7 +2,9 @@
 //! computed from it, so the broker cannot advertise what it does not serve.
 
 mod alter_configs;
+mod answers;
 mod api_versions;
+mod config_changes;
 mod create_partitions;
 mod create_topics;
 mod delete_records;
@@ -14,6 +16,7 @@ pub(crate) mod fetch;
 mod find_coordinator;
 mod incremental_alter_configs;
 mod init_producer_id;
+mod list_config_resources;
 mod list_offsets;
 mod metadata;
 mod offset_for_leader_epoch;
@@ -21,6 +24,8 @@ mod partition_read;
 mod partitions;
 pub(crate) mod produce;
 pub(crate) mod table;
+#[cfg(test)]
+mod testing;
 
 use kafka_protocol::error::ResponseError;
 

@@ -105,6 +105,7 @@ table! {
     37 CreatePartitions create_partitions CreatePartitionsRequest => CreatePartitionsResponse;
     44 IncrementalAlterConfigs incremental_alter_configs IncrementalAlterConfigsRequest => IncrementalAlterConfigsResponse;
     60 DescribeCluster describe_cluster DescribeClusterRequest => DescribeClusterResponse;
+    74 ListConfigResources list_config_resources ListConfigResourcesRequest => ListConfigResourcesResponse;
     75 DescribeTopicPartitions describe_topic_partitions DescribeTopicPartitionsRequest => DescribeTopicPartitionsResponse;
 }
 

@@ -252,7 +252,7 @@ mod tests {
     use super::*;
 
     fn node() -> Node {
-        Node { id: NodeId(1), host: "localhost".to_owned(), port: 9092, rack: None, alive: true }
+        Node::new(NodeId(1), "localhost".to_owned(), 9092)
     }
 
     fn configs(properties: &[(&str, &str)]) -> Configs {

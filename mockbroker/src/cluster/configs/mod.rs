@@ -42,7 +42,9 @@ pub(crate) struct Configs {
     static_all: Properties,
     static_nodes: BTreeMap<NodeId, Properties>,
     dynamic: BTreeMap<Resource, Properties>,
-    brokers: BTreeMap<NodeId, Arc<BrokerConfig>>,
+    brokers: BTreeMap<NodeId, BrokerConfig>,
+    /// The settings of a node without overrides.
+    broker_base: BrokerConfig,
     /// The config of a topic without overrides.
     topic_base: Arc<TopicConfig>,
 }
@@ -75,7 +77,8 @@ impl Configs {
             static_all: Properties::new(),
             static_nodes: BTreeMap::new(),
             dynamic: BTreeMap::new(),
-            brokers: nodes.into_iter().map(|node| (node, Arc::default())).collect(),
+            brokers: nodes.into_iter().map(|node| (node, BrokerConfig::default())).collect(),
+            broker_base: BrokerConfig::default(),
             topic_base: Arc::default(),
         };
         for (key, value) in properties {
@@ -95,13 +98,19 @@ impl Configs {
     }
 
     /// The typed settings of `node`; those of a node without overrides if there is no such node.
-    pub(crate) fn broker(&self, node: NodeId) -> Arc<BrokerConfig> {
-        self.brokers.get(&node).cloned().unwrap_or_default()
+    pub(crate) fn broker(&self, node: NodeId) -> &BrokerConfig {
+        self.brokers.get(&node).unwrap_or(&self.broker_base)
+    }
+
+    /// What the properties of `node` say of `name`, before anything was changed.
+    pub(crate) fn static_value(&self, node: NodeId, name: &str) -> Option<&str> {
+        let own = self.static_nodes.get(&node).and_then(|properties| properties.get(name));
+        own.or_else(|| self.static_all.get(name)).map(String::as_str)
     }
 
     /// The settings of the controller, which decides the defaults of new topics: those of the first node.
-    pub(crate) fn controller(&self) -> Arc<BrokerConfig> {
-        self.brokers.values().next().cloned().unwrap_or_default()
+    pub(crate) fn controller(&self) -> &BrokerConfig {
+        self.brokers.values().next().unwrap_or(&self.broker_base)
     }
 
     /// The typed config of the topic `name`, whether it exists or not.
@@ -179,7 +188,7 @@ impl Configs {
             for (key, value) in self.levels(Some(node)).into_iter().rev().flatten().flatten() {
                 config.set(key, value);
             }
-            self.brokers.insert(node, Arc::new(config));
+            self.brokers.insert(node, config);
         }
         self.topic_base = Arc::new(self.topic_values(&Properties::new()));
     }
