@@ -2,6 +2,7 @@
 
 use std::env;
 
+use mockbroker::MockBroker;
 use uuid::Uuid;
 
 use crate::raw::{PATIENCE, Raw};
@@ -10,6 +11,8 @@ use crate::raw::{PATIENCE, Raw};
 #[derive(Debug)]
 pub struct Broker {
     bootstrap: Vec<String>,
+    /// Alive for as long as the test; `None` if the broker is a real Kafka.
+    mock: Option<MockBroker>,
 }
 
 impl Broker {
@@ -17,17 +20,25 @@ impl Broker {
     #[must_use]
     pub fn real() -> Option<Self> {
         let bootstrap = env::var("KAFKA_BOOTSTRAP").ok()?;
-        Some(Self { bootstrap: bootstrap.split(',').map(|address| address.trim().to_owned()).collect() })
+        Some(Self { bootstrap: addresses(&bootstrap), mock: None })
     }
 
-    /// The broker for one test.
+    /// The broker for one test: the real Kafka if there is one, else a mock of its own.
     ///
     /// # Panics
     ///
-    /// If there is none.
-    #[expect(clippy::unused_async, reason = "starting the mock awaits")]
+    /// If the mock does not start.
     pub async fn for_test() -> Self {
-        Self::real().expect("set KAFKA_BOOTSTRAP=host:port: the mock cannot be started from here yet")
+        match Self::real() {
+            Some(real) => real,
+            None => Self::mock(MockBroker::start().await),
+        }
+    }
+
+    /// A mock that the test has shaped.
+    #[must_use]
+    pub fn mock(mock: MockBroker) -> Self {
+        Self { bootstrap: addresses(mock.bootstrap_servers()), mock: Some(mock) }
     }
 
     /// `host:port` of the first node.
@@ -50,8 +61,22 @@ impl Broker {
     /// Whether this is a real Kafka, whose clock and faults a test cannot steer.
     #[must_use]
     pub fn is_real(&self) -> bool {
-        env::var_os("KAFKA_BOOTSTRAP").is_some()
+        self.mock.is_none()
     }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        if let Some(mock) = self.mock.take()
+            && !std::thread::panicking()
+        {
+            mock.assert_healthy();
+        }
+    }
+}
+
+fn addresses(bootstrap: &str) -> Vec<String> {
+    bootstrap.split(',').map(|address| address.trim().to_owned()).collect()
 }
 
 /// A name nobody else uses, in a cluster that outlives the test: `orders-1f0c…`.
