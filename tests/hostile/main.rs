@@ -1,11 +1,13 @@
 //! What a stranger can send: nothing may crash, hang or bloat either crate.
 //!
+//! - `broker`: a running broker goes on, whatever frames it is sent
 //! - `guards`: what passes the guards, the codec decodes in bounded memory and without a panic
 //! - `codec`: where the codec and Kafka's schema disagree
 //! - `kafka`: the kit's own codec, judged by a real Kafka
 //!
 //! Bodies come from a seed. `HOSTILE_BODIES` says how many per API and version, `HOSTILE_SEED` repeats a run.
 
+mod broker;
 mod codec;
 mod guards;
 mod kafka;
