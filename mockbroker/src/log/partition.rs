@@ -47,13 +47,11 @@ pub(crate) struct Appended {
 impl PartitionLog {
     /// An empty log whose leader starts `leader_epoch` at offset 0.
     pub(crate) fn new(leader_epoch: i32) -> Self {
-        let mut segments = Vec::with_capacity(1);
-        segments.push(Segment::new(0, 0));
         Self {
             log_start_offset: 0,
             log_end_offset: 0,
             high_watermark: 0,
-            segments,
+            segments: vec![Segment::new(0, 0)],
             leader_epochs: LeaderEpochs::new(leader_epoch),
             producers: Producers::default(),
         }
