@@ -10,9 +10,10 @@ use std::io::{self, Read, Write};
 
 use flate2::bufread::GzDecoder;
 use flate2::write::GzEncoder;
-use lz4_flex::frame::{BlockMode, BlockSize, FrameDecoder, FrameEncoder, FrameInfo};
+use lz4_flex::frame::{BlockMode, BlockSize, FrameEncoder, FrameInfo};
 
 use super::batch::Compression;
+use super::lz4::FrameReader;
 use crate::cluster::CompressionType;
 
 /// The most that one batch may decompress into. A hundred times what brokers accept by default, and still held by any
@@ -40,10 +41,9 @@ pub(super) fn reader(codec: Compression, block: &[u8]) -> io::Result<impl Read> 
         Compression::None => Box::new(block),
         Compression::Gzip => Box::new(GzipMembers::new(block)),
         Compression::Snappy => Box::new(XerialBlocks::new(block)?),
-        Compression::Lz4 => {
-            check_lz4_descriptor(block)?;
-            Box::new(FrameDecoder::new(block))
-        }
+        Compression::Lz4 => Box::new(FrameReader::new(block)?),
+        // Unlike the others, zstd-jni takes no bytes for no frames.
+        Compression::Zstd if block.is_empty() => Box::new(block),
         Compression::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(block)?),
     };
     Ok(Limited { source, left: MAX_DECOMPRESSED_BYTES })
@@ -226,22 +226,6 @@ fn compress_xerial(plain: &[u8]) -> io::Result<Vec<u8>> {
         out.extend_from_slice(&block);
     }
     Ok(out)
-}
-
-/// Java reads only part of the LZ4 frame format: version 1, independent blocks, no dictionary
-/// (`Lz4BlockOutputStream.FLG`, `BD`). The checksum of the descriptor is left to the decoder.
-fn check_lz4_descriptor(block: &[u8]) -> io::Result<()> {
-    let Some([0x04, 0x22, 0x4d, 0x18, flags, descriptor, _]) = block.first_chunk::<7>() else {
-        return Err(invalid("not an LZ4 frame"));
-    };
-    let version = flags >> 6;
-    let independent = flags & 0b10_0000 != 0;
-    let reserved = flags & 0b11;
-    let block_size = descriptor >> 4;
-    if version != 1 || !independent || reserved != 0 || descriptor & 0x0f != 0 || !(4..=7).contains(&block_size) {
-        return Err(invalid("an LZ4 frame that Java does not read"));
-    }
-    Ok(())
 }
 
 fn invalid(text: &'static str) -> io::Error {

@@ -30,9 +30,7 @@ impl EpochEnd {
 
 impl LeaderEpochs {
     pub(super) fn new(leader_epoch: i32) -> Self {
-        let mut entries = Vec::with_capacity(1);
-        entries.push(Entry { leader_epoch, start_offset: 0 });
-        Self { entries }
+        Self { entries: vec![Entry { leader_epoch, start_offset: 0 }] }
     }
 
     /// `leader_epoch` begins at `start_offset`. Entries that it contradicts go: an epoch that wrote nothing disappears.

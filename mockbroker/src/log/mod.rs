@@ -24,6 +24,7 @@ mod validate;
 
 mod batch;
 mod compression;
+mod lz4;
 mod records;
 
 mod leader_epochs;

@@ -47,13 +47,11 @@ pub(crate) struct Appended {
 impl PartitionLog {
     /// An empty log whose leader starts `leader_epoch` at offset 0.
     pub(crate) fn new(leader_epoch: i32) -> Self {
-        let mut segments = Vec::with_capacity(1);
-        segments.push(Segment::new(0, 0, Timestamp::default()));
         Self {
             log_start_offset: 0,
             log_end_offset: 0,
             high_watermark: 0,
-            segments,
+            segments: vec![Segment::new(0, 0)],
             leader_epochs: LeaderEpochs::new(leader_epoch),
             producers: Producers::default(),
         }
@@ -159,8 +157,8 @@ impl PartitionLog {
     }
 
     /// Begins a new segment at the end of the log.
-    pub(super) fn roll(&mut self, now: Timestamp) {
-        self.segments.push(Segment::new(self.log_end_offset, self.end_position(), now));
+    pub(super) fn roll(&mut self) {
+        self.segments.push(Segment::new(self.log_end_offset, self.end_position()));
     }
 
     /// Moves the log start forward, never back. Producers are kept: a producer whose data is gone still has its
@@ -177,7 +175,7 @@ impl PartitionLog {
 
     fn roll_if_due(&mut self, batch: &Batch, config: &TopicConfig, now: Timestamp) {
         if self.active_segment().must_roll(batch, config, now) {
-            self.roll(now);
+            self.roll();
         }
     }
 

@@ -54,6 +54,7 @@ pub(super) fn walk_compressed(
 }
 
 impl RawRecord<'_> {
+    #[inline]
     pub(super) fn shape(&self) -> RecordShape {
         let size = |bytes: Option<&[u8]>| {
             bytes.map_or(-1, |bytes| i32::try_from(bytes.len()).expect("lengths are read from an i32"))

@@ -24,7 +24,7 @@ impl PartitionLog {
         if !config.cleanup_delete {
             return false;
         }
-        let by_size = self.retain_size(config.retention_bytes, now);
+        let by_size = self.retain_size(config.retention_bytes);
         let by_time = self.retain_time(config.retention_ms, now);
         by_size || by_time
     }
@@ -36,12 +36,12 @@ impl PartitionLog {
     }
 
     /// At least `retention_bytes` are kept.
-    fn retain_size(&mut self, retention_bytes: i64, now: Timestamp) -> bool {
+    fn retain_size(&mut self, retention_bytes: i64) -> bool {
         let Ok(kept) = u64::try_from(retention_bytes) else {
             return false;
         };
         let mut excess = self.size_bytes().saturating_sub(kept);
-        self.drop_oldest(now, |segment| match excess.checked_sub(segment.size_bytes()) {
+        self.drop_oldest(|segment| match excess.checked_sub(segment.size_bytes()) {
             Some(left) => {
                 excess = left;
                 true
@@ -55,12 +55,12 @@ impl PartitionLog {
         if retention_ms < 0 {
             return false;
         }
-        self.drop_oldest(now, |segment| now.as_millis().saturating_sub(segment.largest_timestamp()) > retention_ms)
+        self.drop_oldest(|segment| now.as_millis().saturating_sub(segment.largest_timestamp()) > retention_ms)
     }
 
     /// Drops segments from the oldest on while `is_due` and while they end at or below the high watermark. If none would
     /// be left, a new one begins at the end of the log.
-    fn drop_oldest(&mut self, now: Timestamp, mut is_due: impl FnMut(&Segment) -> bool) -> bool {
+    fn drop_oldest(&mut self, mut is_due: impl FnMut(&Segment) -> bool) -> bool {
         let mut due = 0;
         while let Some(segment) = self.segments.get(due) {
             let end = self.segments.get(due + 1).map_or(self.log_end_offset, Segment::base_offset);
@@ -74,7 +74,7 @@ impl PartitionLog {
             return false;
         }
         if due == self.segments.len() {
-            self.roll(now);
+            self.roll();
         }
         self.segments.drain(..due);
         self.move_log_start(self.segments[0].base_offset())

@@ -16,6 +16,7 @@ pub(super) struct Segment {
     start_position: u64,
     size_bytes: u64,
     entries: Vec<Entry>,
+    /// When the first batch came. Kafka's segment is made in that moment too, but for a partition's first.
     created: Timestamp,
     last_modified: Timestamp,
     /// The largest timestamp of the first batch: what the age of a segment is counted from.
@@ -51,14 +52,14 @@ const OFFSET_ENTRY_BYTES: i32 = 8;
 const TIME_ENTRY_BYTES: i32 = 12;
 
 impl Segment {
-    pub(super) fn new(base_offset: i64, start_position: u64, now: Timestamp) -> Self {
+    pub(super) fn new(base_offset: i64, start_position: u64) -> Self {
         Self {
             base_offset,
             start_position,
             size_bytes: 0,
             entries: Vec::new(),
-            created: now,
-            last_modified: now,
+            created: Timestamp::default(),
+            last_modified: Timestamp::default(),
             first_timestamp: -1,
             max_timestamp: -1,
             max_timestamp_entry: 0,
@@ -88,6 +89,7 @@ impl Segment {
         let timestamp = batch.max_timestamp();
         if self.entries.is_empty() {
             self.first_timestamp = timestamp;
+            self.created = now;
         }
         if timestamp > self.max_timestamp {
             self.max_timestamp = timestamp;

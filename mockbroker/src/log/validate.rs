@@ -189,39 +189,55 @@ impl<'a> Checks<'a> {
     /// `LogValidator.validateRecord`: the key, then the timestamp.
     #[inline]
     fn record(&mut self, record: RecordShape) {
-        let index = self.index;
-        self.index += 1;
         let timestamp = match self.log_append_time {
             Some(time) => time,
             None => self.base_timestamp.wrapping_add(record.timestamp_delta),
         };
-        if self.config.cleanup_compact && record.key_size < 0 {
-            self.errors.push(RecordError::null_key(index));
-            return;
+        let lacks_key = self.config.cleanup_compact && record.key_size < 0;
+        if lacks_key || !self.is_good_time(timestamp) {
+            self.reject(&record, timestamp, lacks_key);
+        } else {
+            self.max_timestamp = self.max_timestamp.max(timestamp);
+            self.offsets_are_dense &= record.offset_delta == self.index;
         }
-        if let Some(text) = self.timestamp_error(&record, timestamp) {
-            self.any_timestamp_error = true;
-            self.errors.push(RecordError { batch_index: index, message: Some(text) });
-            return;
-        }
-        self.max_timestamp = self.max_timestamp.max(timestamp);
-        self.offsets_are_dense &= record.offset_delta == index;
+        self.index += 1;
     }
 
-    /// `LogValidator.validateTimestamp`, in Java's wrapping arithmetic. A batch may claim LogAppendTime only where the
-    /// range is checked, which looks like an accident and is Kafka's behaviour.
+    /// `LogValidator.validateTimestamp`. A batch may claim LogAppendTime only where the range is checked, which looks
+    /// like an accident and is Kafka's behaviour.
     #[inline]
-    fn timestamp_error(&self, record: &RecordShape, timestamp: i64) -> Option<String> {
-        if self.config.message_timestamp_type == TimestampType::CreateTime && timestamp != -1 {
-            let difference = self.now.wrapping_sub(timestamp);
-            let too_old = difference > self.config.message_timestamp_before_max_ms;
-            let too_new = difference.wrapping_neg() > self.config.message_timestamp_after_max_ms;
-            return (too_old || too_new).then(|| self.out_of_range(record, timestamp));
-        }
-        self.log_append_time.map(|_| self.claims_log_append_time(record, timestamp))
+    fn is_good_time(&self, timestamp: i64) -> bool {
+        if self.checks_range(timestamp) { self.is_in_range(timestamp) } else { self.log_append_time.is_none() }
+    }
+
+    #[inline]
+    fn checks_range(&self, timestamp: i64) -> bool {
+        self.config.message_timestamp_type == TimestampType::CreateTime && timestamp != -1
+    }
+
+    /// In Java's wrapping arithmetic (`LogValidator.recordHasInvalidTimestamp`).
+    #[inline]
+    fn is_in_range(&self, timestamp: i64) -> bool {
+        let difference = self.now.wrapping_sub(timestamp);
+        difference <= self.config.message_timestamp_before_max_ms
+            && difference.wrapping_neg() <= self.config.message_timestamp_after_max_ms
     }
 
     #[cold]
+    fn reject(&mut self, record: &RecordShape, timestamp: i64, lacks_key: bool) {
+        self.errors.push(if lacks_key {
+            RecordError::null_key(self.index)
+        } else {
+            self.any_timestamp_error = true;
+            let text = if self.checks_range(timestamp) {
+                self.out_of_range(record, timestamp)
+            } else {
+                self.claims_log_append_time(record, timestamp)
+            };
+            RecordError { batch_index: self.index, message: Some(text) }
+        });
+    }
+
     fn out_of_range(&self, record: &RecordShape, timestamp: i64) -> String {
         let earliest = self.now.wrapping_sub(self.config.message_timestamp_before_max_ms);
         let latest = self.now.wrapping_add(self.config.message_timestamp_after_max_ms);
@@ -232,7 +248,6 @@ impl<'a> Checks<'a> {
         )
     }
 
-    #[cold]
     fn claims_log_append_time(&self, record: &RecordShape, timestamp: i64) -> String {
         format!(
             "Invalid timestamp type in message {}(offset={}, timestamp={timestamp}, key={} bytes, value={} bytes). \

@@ -1,1 +1,15 @@
-//! Machine tests of the log, one file per file of the log.
+//! Machine tests of the log, one file per file of the log, on batches that `kit` writes byte by byte.
+
+mod batch;
+mod compression;
+mod kit;
+mod leader_epochs;
+mod lookup;
+mod producer_state;
+mod property;
+mod read_plan;
+mod rebuild;
+mod retention;
+mod segment;
+mod sole_batch;
+mod validate;
