@@ -162,7 +162,10 @@ impl ProducerConfig {
         }
         if self.delivery_timeout < self.linger + request_timeout {
             let least = self.linger + request_timeout;
-            return Err(Error::config("delivery_timeout", format!("must be at least linger + request_timeout, {least:?}")));
+            return Err(Error::config(
+                "delivery_timeout",
+                format!("must be at least linger + request_timeout, {least:?}"),
+            ));
         }
         Ok(())
     }
@@ -230,7 +233,10 @@ impl ConsumerConfig {
             return Err(Error::config("fetch_max_bytes", "and its kin must be positive"));
         }
         if self.fetch_max_wait >= request_timeout {
-            return Err(Error::config("fetch_max_wait", format!("must be less than request_timeout, {request_timeout:?}")));
+            return Err(Error::config(
+                "fetch_max_wait",
+                format!("must be less than request_timeout, {request_timeout:?}"),
+            ));
         }
         Ok(())
     }

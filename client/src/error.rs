@@ -123,7 +123,7 @@ pub enum Error {
         /// Whether the record may nevertheless be in the log.
         written: Written,
         /// What went wrong last.
-        cause: Arc<Error>,
+        cause: Arc<Self>,
     },
 
     /// Fetched bytes are damaged, or use what this client cannot read. The position stays before them, so the next call

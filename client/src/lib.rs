@@ -34,27 +34,25 @@
 //! `client` opens `producer` and `consumer`; both know the `cluster` (metadata, leaders, connections by broker), which uses
 //! `conn` (one task per connection) on top of `wire` (frames, versions, messages). `batch` is the format of records.
 
-mod client;
-mod producer;
-mod consumer;
-mod cluster;
-mod conn;
-mod wire;
 mod batch;
+mod client;
+mod cluster;
+mod codes;
 mod config;
+mod conn;
+mod consumer;
+mod error;
+mod producer;
 mod record;
 mod retry;
-mod error;
-mod codes;
+mod wire;
 
 pub use crate::{
     client::{Kafka, KafkaBuilder},
     codes::ErrorCode,
     config::{Acks, ClientConfig, Compression, ConsumerConfig, OffsetReset, ProducerConfig},
     conn::transport::{Address, Stream},
-    consumer::{
-        AssignedConsumer, AssignedConsumerBuilder, ConsumerBatch, ConsumerRecord, Offset, RecordView,
-    },
+    consumer::{AssignedConsumer, AssignedConsumerBuilder, ConsumerBatch, ConsumerRecord, Offset, RecordView},
     error::{BatchError, CloseReason, Error, Result, Written},
     producer::{CloseReport, Delivery, Murmur2, Partitioner, Producer, ProducerBuilder, Refused, TrySendError},
     record::{Header, Record, RecordMetadata, Timestamp},
@@ -63,3 +61,7 @@ pub use crate::{
 
 #[doc(hidden)]
 pub use crate::wire::{guard, schema};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

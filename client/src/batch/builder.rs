@@ -53,6 +53,7 @@ impl BatchBuilder {
         self.buffer.len()
     }
 
+    #[cfg(test)]
     pub(crate) fn record_count(&self) -> u32 {
         self.record_count
     }

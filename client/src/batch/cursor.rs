@@ -29,7 +29,8 @@ impl Batches {
     pub(crate) fn next_batch(&mut self) -> Result<Option<Batch>, BatchError> {
         let Some(header) = self.rest.first_chunk::<LOG_OVERHEAD_BYTES>() else { return Ok(None) };
         let mut length = &header[8..];
-        let length = usize::try_from(length.get_i32()).map_err(|_| BatchError::Malformed("a batch length is negative"))?;
+        let length =
+            usize::try_from(length.get_i32()).map_err(|_| BatchError::Malformed("a batch length is negative"))?;
         let whole = LOG_OVERHEAD_BYTES + length;
         if self.rest.len() < whole {
             return Ok(None);
@@ -79,7 +80,10 @@ impl Batch {
         let (base_timestamp, max_timestamp) = (header.get_i64(), header.get_i64());
         header.advance(14);
         let record_count = header.get_i32();
-        if base_offset < 0 || last_offset_delta < 0 || base_offset.checked_add(i64::from(last_offset_delta) + 1).is_none() {
+        if base_offset < 0
+            || last_offset_delta < 0
+            || base_offset.checked_add(i64::from(last_offset_delta) + 1).is_none()
+        {
             return Err(BatchError::Malformed("the offsets of a batch are impossible"));
         }
         // A compacted batch may have no records left, and keeps its offsets.

@@ -50,7 +50,22 @@ mod tests {
     #[test]
     fn values_come_back_and_lengths_are_exact() {
         // ByteUtilsTest.java: the same corner values.
-        for value in [0, -1, 1, 63, -64, 64, -65, 8191, -8192, 8192, i64::from(i32::MAX), i64::from(i32::MIN), i64::MAX, i64::MIN] {
+        for value in [
+            0,
+            -1,
+            1,
+            63,
+            -64,
+            64,
+            -65,
+            8191,
+            -8192,
+            8192,
+            i64::from(i32::MAX),
+            i64::from(i32::MIN),
+            i64::MAX,
+            i64::MIN,
+        ] {
             let mut buffer = BytesMut::new();
             put(&mut buffer, value);
             assert_eq!(buffer.len(), length(value), "{value}");

@@ -96,7 +96,8 @@ impl Metadata {
         for topic in &response.topics {
             let Some(name) = topic.name.as_ref().map(|name| name.as_str()) else { continue };
             // Our own copy of the name: one that points into the answer would keep all of it in memory.
-            let name = asked.iter().find(|asked| &****asked == name).map_or_else(|| name.into(), |asked| Arc::clone(asked));
+            let name =
+                asked.iter().find(|asked| &****asked == name).map_or_else(|| name.into(), |asked| Arc::clone(asked));
             self.merge_topic(name, topic, now);
         }
     }
@@ -181,7 +182,10 @@ mod tests {
             .with_topic_id(Uuid::from_u128(topic_id))
             .with_partitions(partitions.collect());
         let brokers = [1, 2].map(|id| {
-            MetadataResponseBroker::default().with_node_id(id.into()).with_host(StrBytes::from_static_str("b")).with_port(id)
+            MetadataResponseBroker::default()
+                .with_node_id(id.into())
+                .with_host(StrBytes::from_static_str("b"))
+                .with_port(id)
         });
         MetadataResponse::default().with_brokers(brokers.to_vec()).with_topics(vec![topic])
     }

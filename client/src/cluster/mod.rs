@@ -146,8 +146,13 @@ impl Cluster {
         let mut nodes: Vec<_> =
             self.inner.metadata.nodes().iter().map(|(id, address)| (Node::Id(*id), address.clone())).collect();
         fastrand::shuffle(&mut nodes);
-        let mut bootstrap: Vec<_> =
-            self.inner.bootstrap.iter().enumerate().map(|(index, address)| (Node::Bootstrap(index), address.clone())).collect();
+        let mut bootstrap: Vec<_> = self
+            .inner
+            .bootstrap
+            .iter()
+            .enumerate()
+            .map(|(index, address)| (Node::Bootstrap(index), address.clone()))
+            .collect();
         fastrand::shuffle(&mut bootstrap);
         nodes.extend(bootstrap);
         nodes.sort_by_cached_key(|(node, address)| self.inner.pool.wait(Self::CONTROL, *node, address));

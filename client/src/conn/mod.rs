@@ -130,11 +130,10 @@ impl Connection {
         limit: Duration,
     ) -> Result<A::Response, CallError> {
         let version = self.version::<A>(cap).map_err(CallError::not_written)?;
-        let encoded =
-            EncodedRequest::new(request, version, &self.config.client_id).map_err(CallError::not_written)?;
-        self.submit::<A>(encoded, version, Expect::Answer, limit).await.map(|answer| {
-            answer.expect("a request that expects an answer is completed by one")
-        })
+        let encoded = EncodedRequest::new(request, version, &self.config.client_id).map_err(CallError::not_written)?;
+        self.submit::<A>(encoded, version, Expect::Answer, limit)
+            .await
+            .map(|answer| answer.expect("a request that expects an answer is completed by one"))
     }
 
     /// Puts a request in line. What was submitted first is written first.

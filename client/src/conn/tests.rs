@@ -6,7 +6,11 @@ use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::{MetadataRequest, ProduceRequest};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
-use super::{CallError, Connection, Pending, task::Expect, transport::{Address, Transport}};
+use super::{
+    CallError, Connection, Pending,
+    task::Expect,
+    transport::{Address, Transport},
+};
 use crate::{
     config::ClientConfig,
     error::{CloseReason, Error, Written},
@@ -52,7 +56,11 @@ impl Script {
 fn api_versions(flexible: bool) -> Vec<u8> {
     let mut body = BytesMut::new();
     body.put_i16(0);
-    if flexible { body.put_u8(3) } else { body.put_i32(2) }
+    if flexible {
+        body.put_u8(3)
+    } else {
+        body.put_i32(2)
+    }
     for (key, min, max) in [(3, 4, 9), (0, 3, 8)] {
         [key, min, max].iter().for_each(|number| body.put_i16(*number));
         if flexible {

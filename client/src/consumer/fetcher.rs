@@ -79,7 +79,7 @@ impl Fetcher {
 
     /// Looks up the offsets that are asked for by name or time.
     fn resolve(&mut self, now: Instant) {
-        let wanted = self.shared.positions().to_resolve(now);
+        let wanted = self.shared.positions().start_resolving(now);
         for (node_id, wanted) in self.by_leader(wanted, now) {
             let leaders: Vec<_> = wanted.iter().map(|wanted| self.leader_epoch(wanted)).collect();
             let request = list_offsets_request(&wanted, &leaders);
@@ -92,7 +92,7 @@ impl Fetcher {
     }
 
     fn fetch(&mut self, now: Instant) {
-        let (wanted, room) = self.shared.positions().to_fetch(now, self.shared.config.prefetch_bytes);
+        let (wanted, room) = self.shared.positions().start_fetching(now, self.shared.config.prefetch_bytes);
         for (node_id, wanted) in self.by_leader(wanted, now) {
             if !self.busy.insert(node_id) {
                 // Its answer will make room for these.

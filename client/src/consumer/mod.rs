@@ -17,13 +17,13 @@ use std::sync::{
 
 use tokio::sync::Notify;
 
-use self::{
-    positions::{Arrived, Content, Positions, Slot},
-    record::Source,
-};
 pub use self::{
     builder::AssignedConsumerBuilder,
     record::{ConsumerBatch, ConsumerRecord, RecordView},
+};
+use self::{
+    positions::{Arrived, Content, Positions, Slot},
+    record::Source,
 };
 use crate::{
     batch::cursor::{At, Batch, Batches},
@@ -73,22 +73,32 @@ pub(crate) struct Shared {
     closed: AtomicBool,
 }
 
-/// Data between the fetcher and the program.
+/// Fetched bytes of one partition between the fetcher and the program.
 #[derive(Debug, Default)]
 struct Reading {
-    /// Fetched bytes of one partition that are not used up.
     chunk: Option<Chunk>,
-    /// A batch of which `recv` has given out a part.
-    batch: Option<(Slot, u64, ConsumerBatch)>,
 }
 
 #[derive(Debug)]
 struct Chunk {
     slot: Slot,
     version: u64,
-    batches: Batches,
-    size_bytes: usize,
     source: Arc<Source>,
+    size_bytes: usize,
+    /// What was not opened yet.
+    batches: Batches,
+    /// `batches` as it was before the last batch was opened. The position says how far the program got in it.
+    before: Batches,
+    /// What `recv` has not given out of the last batch.
+    rest: Option<ConsumerBatch>,
+}
+
+impl Chunk {
+    /// The chunk as it arrived, from the last batch on.
+    fn into_arrived(self) -> Arrived {
+        let content = Content::Batches(self.before, self.size_bytes);
+        Arrived { slot: self.slot, version: self.version, content }
+    }
 }
 
 impl Shared {
@@ -121,7 +131,7 @@ impl AssignedConsumer {
     /// The next batch of some partition, or `None` after [`AssignedConsumer::close`]. Batches of a partition come in order.
     ///
     /// The position moves to the end of the batch when it is returned. An error about one partition does not stop the
-    /// others' data, except [`Error::CorruptBatch`], which comes again until the partition is sought.
+    /// others' data. [`Error::CorruptBatch`] comes again and again, among the others' data, until the partition is sought.
     ///
     /// Dropping the future is safe: nothing is lost and no position moves.
     pub async fn next_batch(&self) -> Result<Option<ConsumerBatch>> {
@@ -198,40 +208,38 @@ fn slot(positions: &Positions, topic: &str, partition: i32) -> Result<Slot> {
 impl Shared {
     fn take_batch(&self) -> Option<Result<ConsumerBatch>> {
         let mut reading = self.reading();
-        let (slot, version, batch) = match self.next(&mut reading)? {
-            Ok(next) => next,
-            Err(error) => return Some(Err(error)),
-        };
-        self.positions().advance(slot, version, batch.next_offset()).then_some(Ok(batch))
+        loop {
+            let (chunk, batch) = match self.next(&mut reading)? {
+                Ok(next) => next,
+                Err(error) => return Some(Err(error)),
+            };
+            if self.positions().advance(chunk.slot, chunk.version, batch.next_offset()) {
+                return Some(Ok(batch));
+            }
+        }
     }
 
     fn take_record(&self) -> Option<Result<ConsumerRecord>> {
         let mut reading = self.reading();
         loop {
-            let (slot, version, mut batch) = match self.next(&mut reading)? {
+            let (chunk, mut batch) = match self.next(&mut reading)? {
                 Ok(next) => next,
                 Err(error) => return Some(Err(error)),
             };
-            let record = batch.take_record();
-            let position = record.as_ref().map_or(batch.next_offset(), |record| record.offset() + 1);
-            if !self.positions().advance(slot, version, position) {
+            let Some(record) = batch.take_record() else {
+                // The position gets beyond what compaction left out after the last record.
+                self.positions().advance(chunk.slot, chunk.version, batch.next_offset());
                 continue;
-            }
-            // The empty rest of a batch is kept once more, so that the position gets beyond what compaction left out.
-            if record.is_some() {
-                reading.batch = Some((slot, version, batch));
-                return record.map(Ok);
+            };
+            if self.positions().advance(chunk.slot, chunk.version, record.offset() + 1) {
+                chunk.rest = Some(batch);
+                return Some(Ok(record));
             }
         }
     }
 
-    /// The next batch with records that was not given out, or an error to be told.
-    fn next(&self, reading: &mut Reading) -> Option<Result<(Slot, u64, ConsumerBatch)>> {
-        if let Some((slot, version, batch)) = reading.batch.take()
-            && self.positions().is_current(slot, version)
-        {
-            return Some(Ok((slot, version, batch)));
-        }
+    /// The next batch with records that was not given out, and its chunk; or an error to be told.
+    fn next<'a>(&self, reading: &'a mut Reading) -> Option<Result<(&'a mut Chunk, ConsumerBatch)>> {
         loop {
             let mut chunk = match reading.chunk.take() {
                 Some(chunk) => chunk,
@@ -241,19 +249,22 @@ impl Shared {
                 },
             };
             let position = {
-                let positions = self.positions();
+                let mut positions = self.positions();
                 if !positions.is_current(chunk.slot, chunk.version) {
+                    continue;
+                }
+                if positions.is_paused(chunk.slot) {
+                    positions.give_back(chunk.into_arrived(), true);
                     continue;
                 }
                 positions.position(chunk.slot).unwrap_or(0)
             };
-            let before = chunk.batches.clone();
-            match self.open(&mut chunk, position) {
-                Ok(Some(batch)) => {
-                    let (slot, version) = (chunk.slot, chunk.version);
-                    reading.chunk = Some(chunk);
-                    return Some(Ok((slot, version, batch)));
-                }
+            let batch = match chunk.rest.take() {
+                Some(rest) => Ok(Some(rest)),
+                None => self.open(&mut chunk, position),
+            };
+            match batch {
+                Ok(Some(batch)) => return Some(Ok((reading.chunk.insert(chunk), batch))),
                 Ok(None) => {
                     if self.positions().release(chunk.slot, chunk.version, chunk.size_bytes) {
                         self.changed.notify_one();
@@ -263,8 +274,7 @@ impl Shared {
                     // The same batch fails again until the program seeks beyond it.
                     let Source { topic, partition } = &*chunk.source;
                     let at = At { topic: Arc::clone(topic), partition: *partition, offset: position };
-                    chunk.batches = before;
-                    reading.chunk = Some(chunk);
+                    self.positions().give_back(chunk.into_arrived(), false);
                     return Some(Err(at.corrupt(reason)));
                 }
             }
@@ -279,14 +289,17 @@ impl Shared {
             Content::Batches(batches, size_bytes) => {
                 let partition = positions.partition(slot);
                 let source = Source { topic: Arc::clone(&partition.topic), partition: partition.partition };
-                Some(Ok(Chunk { slot, version, batches, size_bytes, source: Arc::new(source) }))
+                let before = batches.clone();
+                Some(Ok(Chunk { slot, version, source: Arc::new(source), size_bytes, batches, before, rest: None }))
             }
         }
     }
 
     /// The next batch of a chunk that has records at or after the position. Batches without any still move the position.
     fn open(&self, chunk: &mut Chunk, position: i64) -> Result<Option<ConsumerBatch>, BatchError> {
-        while let Some(batch) = chunk.batches.next_batch()? {
+        loop {
+            chunk.before = chunk.batches.clone();
+            let Some(batch) = chunk.batches.next_batch()? else { return Ok(None) };
             if batch.next_offset() <= position {
                 continue;
             }
@@ -295,10 +308,14 @@ impl Shared {
             }
             self.positions().advance(chunk.slot, chunk.version, batch.next_offset());
         }
-        Ok(None)
     }
 
-    fn open_batch(&self, batch: &Batch, source: &Arc<Source>, position: i64) -> Result<Option<ConsumerBatch>, BatchError> {
+    fn open_batch(
+        &self,
+        batch: &Batch,
+        source: &Arc<Source>,
+        position: i64,
+    ) -> Result<Option<ConsumerBatch>, BatchError> {
         // A transaction marker is not for programs, but takes an offset.
         if batch.is_control() {
             return Ok(None);
@@ -318,3 +335,6 @@ impl Shared {
         Ok(first.map(opened))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -159,7 +159,7 @@ impl Positions {
     }
 
     /// Partitions whose offset has to be looked up. They count as being looked up from here on.
-    pub(crate) fn to_resolve(&mut self, now: Instant) -> Vec<Wanted<Offset>> {
+    pub(crate) fn start_resolving(&mut self, now: Instant) -> Vec<Wanted<Offset>> {
         let mut wanted = Vec::new();
         for (slot, partition) in self.partitions.iter_mut().enumerate() {
             if let State::Unresolved(offset) = partition.state
@@ -176,7 +176,7 @@ impl Positions {
     ///
     /// A partition whose data is used up is fetched while there is any room; one that still has some, only in the first half
     /// of it. So a slow program is never without the partitions that it has read to the end.
-    pub(crate) fn to_fetch(&mut self, now: Instant, prefetch_bytes: usize) -> (Vec<Wanted<i64>>, usize) {
+    pub(crate) fn start_fetching(&mut self, now: Instant, prefetch_bytes: usize) -> (Vec<Wanted<i64>>, usize) {
         let room = prefetch_bytes.saturating_sub(self.buffered_bytes);
         if room == 0 || self.partitions.is_empty() {
             return (Vec::new(), 0);
@@ -286,6 +286,18 @@ impl Positions {
         self.arrived.remove(index)
     }
 
+    /// What was taken waits again: before everything else if the partition was paused, behind it if it cannot be read, so
+    /// that the others get their turn.
+    pub(crate) fn give_back(&mut self, arrived: Arrived, first: bool) {
+        if self.is_current(arrived.slot, arrived.version) {
+            if first { self.arrived.push_front(arrived) } else { self.arrived.push_back(arrived) }
+        }
+    }
+
+    pub(crate) fn is_paused(&self, slot: Slot) -> bool {
+        self.partitions[slot].paused
+    }
+
     /// The program is done with bytes that it took. `true` when there is room again where there was little.
     pub(crate) fn release(&mut self, slot: Slot, version: u64, size: usize) -> bool {
         let partition = &mut self.partitions[slot];
@@ -366,25 +378,25 @@ mod tests {
     #[test]
     fn the_next_fetch_begins_after_the_last_whole_batch() {
         let mut positions = assigned(&[Offset::At(10)]);
-        let (wanted, _) = positions.to_fetch(Instant::now(), 1000);
+        let (wanted, _) = positions.start_fetching(Instant::now(), 1000);
         assert_eq!(wanted[0].what, 10);
-        assert!(positions.to_fetch(Instant::now(), 1000).0.is_empty(), "one fetch of a partition at a time");
+        assert!(positions.start_fetching(Instant::now(), 1000).0.is_empty(), "one fetch of a partition at a time");
         let bytes = [&batch(8, 5)[..], &batch(13, 2), &batch(15, 9)[..50]].concat();
         positions.on_fetched(&wanted[0], bytes.into());
-        assert_eq!(positions.to_fetch(Instant::now(), 1000).0[0].what, 15);
+        assert_eq!(positions.start_fetching(Instant::now(), 1000).0[0].what, 15);
         assert_eq!(positions.position(0), Some(10), "the program has been given nothing yet");
     }
 
     #[test]
     fn what_was_fetched_before_a_seek_is_dropped() {
         let mut positions = assigned(&[Offset::At(0)]);
-        let (wanted, _) = positions.to_fetch(Instant::now(), 1000);
+        let (wanted, _) = positions.start_fetching(Instant::now(), 1000);
         positions.on_fetched(&wanted[0], batch(0, 1));
-        let (second, _) = positions.to_fetch(Instant::now(), 1000);
+        let (second, _) = positions.start_fetching(Instant::now(), 1000);
         positions.seek(0, Offset::At(100));
         positions.on_fetched(&second[0], batch(1, 1));
         assert!(positions.take_arrived().is_none());
-        let (wanted, room) = positions.to_fetch(Instant::now(), 1000);
+        let (wanted, room) = positions.start_fetching(Instant::now(), 1000);
         assert_eq!((wanted[0].what, room), (100, 1000));
     }
 
@@ -393,11 +405,11 @@ mod tests {
         let mut positions = assigned(&[Offset::At(0), Offset::At(0)]);
         let one = batch(0, 50);
         let prefetch = one.len() + one.len() / 2;
-        let (wanted, _) = positions.to_fetch(Instant::now(), prefetch);
+        let (wanted, _) = positions.start_fetching(Instant::now(), prefetch);
         let first = wanted.iter().find(|wanted| wanted.slot == 0).unwrap();
         positions.on_fetched(first, one.clone());
         positions.on_failed(wanted.iter().find(|wanted| wanted.slot == 1).unwrap(), Instant::now(), |_| Duration::ZERO);
-        let (wanted, room) = positions.to_fetch(Instant::now(), prefetch);
+        let (wanted, room) = positions.start_fetching(Instant::now(), prefetch);
         assert_eq!(wanted.iter().map(|wanted| wanted.slot).collect::<Vec<_>>(), [1]);
         assert_eq!(room, prefetch - one.len());
     }
@@ -406,23 +418,23 @@ mod tests {
     fn a_failed_partition_waits_for_its_backoff() {
         let now = Instant::now();
         let mut positions = assigned(&[Offset::Earliest]);
-        let wanted = positions.to_resolve(now);
+        let wanted = positions.start_resolving(now);
         positions.on_failed(&wanted[0], now, |failures| Duration::from_secs(failures.into()));
-        assert!(positions.to_resolve(now).is_empty());
+        assert!(positions.start_resolving(now).is_empty());
         assert_eq!(positions.next_deadline(now), Some(now + Duration::from_secs(1)));
-        assert_eq!(positions.to_resolve(now + Duration::from_secs(1)).len(), 1);
+        assert_eq!(positions.start_resolving(now + Duration::from_secs(1)).len(), 1);
     }
 
     #[test]
     fn damage_stops_the_partition_until_a_seek() {
         let mut positions = assigned(&[Offset::At(0)]);
-        let (wanted, _) = positions.to_fetch(Instant::now(), 1000);
+        let (wanted, _) = positions.start_fetching(Instant::now(), 1000);
         let mut bytes = batch(0, 1).to_vec();
         bytes[16] = 1;
         positions.on_fetched(&wanted[0], bytes.into());
         assert!(positions.take_arrived().is_some(), "the program is to learn of it");
-        assert!(positions.to_fetch(Instant::now(), 1000).0.is_empty());
+        assert!(positions.start_fetching(Instant::now(), 1000).0.is_empty());
         positions.seek(0, Offset::At(1));
-        assert_eq!(positions.to_fetch(Instant::now(), 1000).0.len(), 1);
+        assert_eq!(positions.start_fetching(Instant::now(), 1000).0.len(), 1);
     }
 }

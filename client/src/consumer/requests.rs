@@ -98,7 +98,13 @@ pub(crate) fn fetch_outcomes(
         FetchOutcome::Failed(Error::of_partition(FetchRequest::NAME, &wanted.topic, wanted.partition, code))
     };
     let mut outcome = outcome;
-    wanted.into_iter().map(|wanted| { let result = outcome(&wanted); (wanted, result) }).collect()
+    wanted
+        .into_iter()
+        .map(|wanted| {
+            let result = outcome(&wanted);
+            (wanted, result)
+        })
+        .collect()
 }
 
 /// A lookup of `wanted`, in this order; `leader_epochs` goes with it.
@@ -110,7 +116,9 @@ pub(crate) fn list_offsets_request(wanted: &[Wanted<Offset>], leader_epochs: &[i
             .with_timestamp(timestamp(wanted.what))
     });
     let topics = grouped(wanted, partitions).map(|(name, partitions)| {
-        ListOffsetsTopic::default().with_name(StrBytes::from_string(name.to_string()).into()).with_partitions(partitions)
+        ListOffsetsTopic::default()
+            .with_name(StrBytes::from_string(name.to_string()).into())
+            .with_partitions(partitions)
     });
     ListOffsetsRequest::default().with_replica_id(BrokerId(-1)).with_topics(topics.collect())
 }
@@ -142,7 +150,13 @@ pub(crate) fn list_offsets_outcomes(
             Err(Error::of_partition(ListOffsetsRequest::NAME, &wanted.topic, wanted.partition, code))
         }
     };
-    wanted.into_iter().map(|wanted| { let result = outcome(&wanted); (wanted, result) }).collect()
+    wanted
+        .into_iter()
+        .map(|wanted| {
+            let result = outcome(&wanted);
+            (wanted, result)
+        })
+        .collect()
 }
 
 fn unanswered<T>(api: &'static str, wanted: &Wanted<T>) -> Error {
@@ -152,10 +166,10 @@ fn unanswered<T>(api: &'static str, wanted: &Wanted<T>) -> Error {
 }
 
 /// Collects the partitions of each topic, topics in the order in which they first come.
-fn grouped<'a, T, P>(
-    wanted: &'a [Wanted<T>],
+fn grouped<T, P>(
+    wanted: &[Wanted<T>],
     partitions: impl Iterator<Item = P>,
-) -> impl Iterator<Item = (&'a Arc<str>, Vec<P>)> {
+) -> impl Iterator<Item = (&Arc<str>, Vec<P>)> {
     let mut topics: Vec<(&Arc<str>, Vec<P>)> = Vec::new();
     let mut places: HashMap<&Arc<str>, usize> = HashMap::new();
     for (wanted, partition) in wanted.iter().zip(partitions) {

@@ -117,7 +117,8 @@ impl ProducerBuilder {
         // Without sequences a batch that is retried would come after the ones behind it, unless these wait.
         let in_flight_per_partition = if config.retries == 0 { config.max_in_flight } else { 1 };
         let limits = Limits {
-            batch_size: config.batch_size,
+            // A batch that no request may carry would be refused by the broker.
+            batch_size: config.batch_size.min(config.max_request_size),
             linger: config.linger,
             delivery_timeout: config.delivery_timeout,
             in_flight_per_partition,

@@ -4,7 +4,7 @@
 //! [`Done`]. A batch is submitted to its connection here, synchronously, so the order of the queue is the order on the wire.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, hash_map::Entry},
     sync::Arc,
 };
 
@@ -74,7 +74,8 @@ impl Sender {
             self.refresh(now);
             let (finished, deadline) = {
                 let queues = self.shared.queues();
-                let deadline = queues.batcher.next_deadline().map_or(self.next_refresh, |next| next.min(self.next_refresh));
+                let deadline =
+                    queues.batcher.next_deadline().map_or(self.next_refresh, |next| next.min(self.next_refresh));
                 (queues.abandoned || (queues.closed && queues.batcher.is_empty()), deadline)
             };
             if finished {
@@ -166,15 +167,17 @@ impl Sender {
         node_id: i32,
         size: usize,
     ) -> Option<&'a mut Request> {
-        if !requests.contains_key(&node_id) {
-            let node = self.nodes.entry(node_id).or_default();
-            if node.in_flight >= self.shared.config.max_in_flight {
-                return None;
+        let request = match requests.entry(node_id) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
+                let in_flight = self.nodes.get(&node_id).map_or(0, |node| node.in_flight);
+                if in_flight >= self.shared.config.max_in_flight {
+                    return None;
+                }
+                let connection = self.cluster.live(&self.lane, node_id)?;
+                entry.insert(Request { connection, batches: Vec::new(), size_bytes: 0 })
             }
-            let connection = self.cluster.live(&self.lane, node_id)?;
-            requests.insert(node_id, Request { connection, batches: Vec::new(), size_bytes: 0 });
-        }
-        let request = requests.get_mut(&node_id)?;
+        };
         let fits = request.batches.is_empty() || request.size_bytes + size <= self.shared.config.max_request_size;
         fits.then_some(request)
     }
@@ -187,7 +190,8 @@ impl Sender {
         node.dialling = true;
         let dialling = self.cluster.dial(&self.lane, node_id);
         self.work.push(Box::pin(async move {
-            let failed = dialling.await.inspect_err(|error| tracing::debug!(node_id, %error, "cannot connect")).is_err();
+            let failed =
+                dialling.await.inspect_err(|error| tracing::debug!(node_id, %error, "cannot connect")).is_err();
             Done::Dialled { node_id, failed }
         }));
     }
@@ -199,7 +203,8 @@ impl Sender {
             placed.topic_id = topic.map_or(uuid::Uuid::nil(), |topic| topic.topic_id);
         }
         // A topic whose id is not known can only be named.
-        let cap = if batches.iter().any(|placed| placed.topic_id.is_nil()) { TOPIC_IDS - 1 } else { ProduceRequest::MAX };
+        let cap =
+            if batches.iter().any(|placed| placed.topic_id.is_nil()) { TOPIC_IDS - 1 } else { ProduceRequest::MAX };
         let version = match connection.version::<ProduceRequest>(cap) {
             Ok(version) => version,
             Err(error) => {

@@ -38,7 +38,11 @@ pub(crate) struct Terms {
 pub(crate) fn encode(terms: Terms, topics: &[TopicData], version: i16, client_id: &str) -> EncodedRequest {
     let flexible = version >= FLEXIBLE;
     let mut head = begin::<ProduceRequest>(version, client_id, 64);
-    if flexible { head.put_u8(0) } else { head.put_i16(-1) }
+    if flexible {
+        head.put_u8(0)
+    } else {
+        head.put_i16(-1)
+    }
     head.put_i16(terms.acks);
     head.put_i32(terms.timeout_ms);
     put_count(&mut head, topics.len(), flexible);
