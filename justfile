@@ -1,0 +1,65 @@
+# Every check, each a plain command that can be typed without `just`. `.ci/run` runs the ones of `ci`, in that order, on
+# a new machine; `tests/tidy` holds the two to each other.
+
+# What to run before a commit.
+pre-commit: fmt-check lint unit tidy
+
+# What CI runs.
+ci: test fmt-check lint doc fidelity-kafka foreign
+
+# The README's command: everything that needs no other program.
+test:
+    cargo test --workspace
+
+fmt-check:
+    cargo fmt --all --check
+
+lint:
+    cargo clippy --workspace --all-targets --all-features -- -D warnings
+
+doc:
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+# The rules of the core, without a socket.
+unit:
+    cargo test --workspace --lib
+
+# The mock's answers over a raw connection.
+fidelity:
+    cargo test -p system-tests --test fidelity
+
+# The same tests, asked of a real Kafka (java >= 17 and mvn).
+fidelity-kafka:
+    tests/real-kafka/real-kafka exec -- cargo test -p system-tests --test fidelity --test hostile
+
+# Client and mock together.
+system:
+    cargo test -p system-tests --test system
+
+# What a stranger can send.
+hostile:
+    cargo test -p system-tests --test hostile
+
+# The same with a hundred times the bodies, for as long as it takes.
+hostile-long:
+    HOSTILE_BODIES=20000 cargo test --release -p system-tests --test hostile
+
+# The house rules that a test can check.
+tidy:
+    cargo test -p system-tests --test tidy
+
+# Clients that none of us wrote, against the mock. Installs them (tests/foreign/README.md).
+foreign:
+    tests/foreign/run all --mock
+
+# The same clients against a real Kafka.
+foreign-kafka:
+    tests/foreign/run all --real
+
+# A real Kafka on port 9092, until Ctrl-C.
+kafka:
+    tests/real-kafka/real-kafka serve --port 9092
+
+# The figures, as ratios in one run.
+bench:
+    cargo run --release --manifest-path tests/bench/Cargo.toml

@@ -1,0 +1,1 @@
+"""The runner of the foreign clients: installs them, starts a broker, drives, compares."""
