@@ -61,7 +61,7 @@ struct Target {
 #[derive(Debug)]
 pub(crate) struct Checked {
     request: ProduceRequest,
-    outcomes: Vec<Result<(Target, ValidBatch), Rejected>>,
+    outcomes: Vec<(Option<Target>, Result<ValidBatch, Rejected>)>,
 }
 
 pub(super) fn handle(state: &mut State, ctx: &mut Ctx<'_>, request: ProduceRequest) -> Answer<ProduceResponse> {
@@ -129,16 +129,17 @@ pub(crate) fn check(admitted: Admitted, version: i16, now: Timestamp) -> Checked
     let mut outcomes: Vec<_> = data
         .zip(verdicts)
         .map(|(data, verdict)| match verdict {
-            Verdict::Unknown(error) => Err(Rejected::from(error)),
+            Verdict::Unknown(error) => (None, Err(Rejected::from(error))),
             Verdict::Known { log, refusal } => {
                 let checked = check_one(data.records.take(), facts, &log, refusal, now);
-                checked.map_err(|rejected| rejected.in_partition(&log.topic, log.partition)).map(|batch| (log, batch))
+                let checked = checked.map_err(|rejected| rejected.in_partition(&log.topic, log.partition));
+                (Some(log), checked)
             }
         })
         .collect();
-    let whole_request = outcomes.iter().find_map(|outcome| outcome.as_ref().err().filter(|r| r.whole_request).cloned());
-    if let Some(rejected) = whole_request {
-        outcomes = outcomes.iter().map(|_| Err(rejected.clone())).collect();
+    let refusals = outcomes.iter().filter_map(|(_, outcome)| outcome.as_ref().err());
+    if let Some(rejected) = refusals.into_iter().find(|rejected| rejected.whole_request).cloned() {
+        outcomes = outcomes.iter().map(|_| (None, Err(rejected.clone()))).collect();
     }
     Checked { request, outcomes }
 }
@@ -185,14 +186,12 @@ pub(crate) fn append(state: &mut State, ctx: &mut Ctx<'_>, checked: Checked) -> 
     let mut all_well = true;
     let partitions: Vec<_> = outcomes
         .into_iter()
-        .map(|outcome| {
-            let (target, outcome) = match outcome {
-                Ok((target, batch)) => {
-                    let outcome = append_one(state, ctx, &target, batch, acks);
-                    let outcome = outcome.map_err(|rejected| rejected.in_partition(&target.topic, target.partition));
-                    (Some(target), outcome)
-                }
-                Err(rejected) => (None, Err(rejected)),
+        .map(|(target, checked)| {
+            let outcome = match (&target, checked) {
+                (Some(target), Ok(batch)) => append_one(state, ctx, target, batch, acks)
+                    .map_err(|rejected| rejected.in_partition(&target.topic, target.partition)),
+                (None, Ok(_)) => unreachable!("a batch was checked by the configs of its log"),
+                (_, Err(rejected)) => Err(rejected),
             };
             let response = PartitionProduceResponse::default();
             match outcome {
