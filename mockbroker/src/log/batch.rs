@@ -25,7 +25,7 @@
 
 use std::io;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 
 use super::records::{DecodedRecords, Malformed};
 use crate::cluster::TimestampType;
@@ -80,14 +80,6 @@ impl Batch {
         let base_offset = i64::from_be_bytes(*bytes.first_chunk()?);
         let partition_leader_epoch = i32::from_be_bytes(*bytes[12..].first_chunk()?);
         Some(Self { base_offset, partition_leader_epoch, rest: bytes.slice(PREFIX_BYTES..) })
-    }
-
-    /// The batch as it is on the wire, copied. Reads do not need this: see [`super::Piece`].
-    pub(crate) fn to_bytes(&self) -> Bytes {
-        let mut bytes = BytesMut::with_capacity(self.size_bytes());
-        bytes.put_slice(&self.prefix());
-        bytes.put_slice(&self.rest);
-        bytes.freeze()
     }
 
     /// The whole size on the wire and in the log, length field included.

@@ -1,4 +1,4 @@
-//! ListOffsets: by timestamp, earliest, latest, largest timestamp.
+//! ListOffsets: by timestamp, earliest, largest timestamp.
 //!
 //! Source: `UnifiedLog.fetchOffsetByTimestamp`, `LogSegment.findOffsetByTimestamp`, `FileRecords.searchForTimestamp`;
 //! KIP-79, KIP-734; oddities checked on a real 4.3.1. A batch whose records cannot be decoded ends a search without a
@@ -6,6 +6,7 @@
 
 use super::batch::Batch;
 use super::partition::PartitionLog;
+use super::records::Malformed;
 
 /// What ListOffsets answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,11 +23,6 @@ impl PartitionLog {
     pub(crate) fn earliest(&self) -> Found {
         let leader_epoch = self.leader_epochs.earliest(self.log_start_offset);
         Found { offset: self.log_start_offset, timestamp: -1, leader_epoch }
-    }
-
-    /// `bound`, the high watermark or the last stable offset, as an answer (timestamp -1).
-    pub(crate) fn latest(&self, bound: i64) -> Found {
-        Found { offset: bound, timestamp: -1, leader_epoch: self.leader_epoch() }
     }
 
     /// The first record at `timestamp` or later. Only the first segment that has such a timestamp is searched, from the
@@ -55,7 +51,7 @@ impl PartitionLog {
     }
 }
 
-fn first_record(batch: &Batch, mut wanted: impl FnMut(i64, i64) -> bool) -> Result<Option<Found>, super::Malformed> {
+fn first_record(batch: &Batch, mut wanted: impl FnMut(i64, i64) -> bool) -> Result<Option<Found>, Malformed> {
     for record in &batch.records()? {
         let record = record?;
         if wanted(record.offset, record.timestamp) {

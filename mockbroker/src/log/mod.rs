@@ -38,14 +38,10 @@ mod segment;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use batch::{Batch, Compression};
 pub(crate) use leader_epochs::EpochEnd;
 pub(crate) use lookup::Found;
 pub(crate) use partition::{Appended, PartitionLog};
-pub(crate) use producer_state::ActiveProducer;
-pub(crate) use read_plan::{Piece, Records};
-pub(crate) use rebuild::{BatchBuilder, NewRecord};
-pub(crate) use records::{DecodedRecords, Malformed, Record};
-pub(crate) use rejected::{RecordError, Rejected};
+pub(crate) use read_plan::Records;
+pub(crate) use rejected::Rejected;
 pub(crate) use sole_batch::sole_batch;
 pub(crate) use validate::{ValidBatch, validate};

@@ -93,12 +93,6 @@ impl PartitionLog {
     }
 }
 
-impl Records {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.pieces.is_empty()
-    }
-}
-
 impl Piece {
     /// The front of `batch`, at most `max_bytes`.
     fn of(batch: &Batch, max_bytes: usize) -> Self {

@@ -55,16 +55,12 @@ impl ValidBatch {
         Self { batch, log_append_time_ms: -1 }
     }
 
-    /// The batch as it will be stored, but for its place.
-    pub(crate) fn batch(&self) -> &Batch {
-        &self.batch
-    }
-
     /// What the answer says of time: the broker's for LogAppendTime, else -1.
     pub(crate) fn log_append_time_ms(&self) -> i64 {
         self.log_append_time_ms
     }
 
+    /// The batch as it will be stored, but for its place.
     pub(super) fn into_batch(self) -> Batch {
         self.batch
     }

@@ -1,15 +1,16 @@
 //! The view over a batch, and the records in it.
 
-use super::kit::{NOW, batch, hex, record, records};
+use super::kit::{NOW, batch, bytes, hex, record, records};
 use crate::cluster::TimestampType;
-use crate::log::{Batch, Compression, Malformed};
+use crate::log::batch::{Batch, Compression};
+use crate::log::records::Malformed;
 
 #[test]
 fn every_header_field_is_read_from_its_place() {
     // C.9
     let raw = batch(&records(3)).attributes(0x1b).timestamps(1000, 2000).producer(7, 8, 9);
     let batch = raw.batch();
-    assert_eq!(batch.to_bytes(), raw.bytes());
+    assert_eq!(bytes(&batch), raw.bytes());
     assert_eq!(batch.size_bytes(), raw.bytes().len());
     assert_eq!((batch.base_offset(), batch.last_offset(), batch.last_offset_delta()), (0, 2, 2));
     assert_eq!((batch.base_timestamp(), batch.max_timestamp()), (1000, 2000));
@@ -30,10 +31,10 @@ fn the_last_sequence_wraps_to_zero() {
 #[test]
 fn a_batch_that_a_real_kafka_wrote_is_read() {
     // Apache Kafka 4.3.1, topic with compression.type=snappy, 2026-11-22.
-    let bytes = hex("0000000000000004 00000066 00000000 02 35ff238b 0002 00000002 00000000000003e8 00000000000003e8 \
+    let stored = hex("0000000000000004 00000066 00000000 02 35ff238b 0002 00000002 00000000000003e8 00000000000003e8 \
          ffffffffffffffff ffff ffffffff 00000003 82534e41505059000000000100000001 00000021 \
          203010000000026b0276001e00000201093804026102620261010c000d04010100");
-    let batch = Batch::from_bytes(&bytes.into()).unwrap();
+    let batch = Batch::from_bytes(&stored.into()).unwrap();
     assert!(batch.crc_matches());
     let decoded = batch.records().unwrap();
     let records: Vec<_> = decoded.iter().map(Result::unwrap).collect();

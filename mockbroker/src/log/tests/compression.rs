@@ -7,7 +7,7 @@ use lz4_flex::frame::{BlockMode, BlockSize, FrameEncoder, FrameInfo};
 
 use super::kit::{payload, plain, record, records};
 use crate::cluster::{CompressionType, TopicConfig};
-use crate::log::Compression::{self, Gzip, Lz4, Snappy, Zstd};
+use crate::log::batch::Compression::{self, Gzip, Lz4, Snappy, Zstd};
 use crate::log::compression::{MAX_DECOMPRESSED_BYTES, compress, decompress, reader};
 
 const CODECS: [(Compression, CompressionType); 4] = [

@@ -3,7 +3,8 @@
 use bytes::Bytes;
 
 use crate::cluster::TopicConfig;
-use crate::log::{Appended, Batch, PartitionLog, Rejected, ValidBatch, sole_batch, validate};
+use crate::log::batch::Batch;
+use crate::log::{Appended, PartitionLog, Rejected, ValidBatch, sole_batch, validate};
 use crate::time::Timestamp;
 
 pub(super) const NOW: Timestamp = Timestamp::from_millis(1_795_391_000_000);
@@ -210,6 +211,11 @@ pub(super) fn batches(mut wire: &[u8]) -> Vec<Batch> {
         wire = &wire[size..];
     }
     batches
+}
+
+/// A batch as it is on the wire.
+pub(super) fn bytes(batch: &Batch) -> Vec<u8> {
+    [&batch.prefix(), &batch.rest()[..]].concat()
 }
 
 /// Hex digits to bytes; spaces are for the reader.

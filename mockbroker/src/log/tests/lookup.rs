@@ -57,7 +57,6 @@ fn the_answer_bears_the_epoch_of_the_batch() {
     assert_eq!(log.offset_for_timestamp(1500, 2), Some(Found { offset: 1, timestamp: 2000, leader_epoch: 6 }));
     assert_eq!(log.max_timestamp(2), Some(Found { offset: 1, timestamp: 2000, leader_epoch: 6 }));
     assert_eq!(log.earliest(), Found { offset: 0, timestamp: -1, leader_epoch: 3 });
-    assert_eq!(log.latest(2), Found { offset: 2, timestamp: -1, leader_epoch: 6 });
 }
 
 #[test]

@@ -4,7 +4,8 @@ use kafka_protocol::error::ResponseError::{self, InvalidProducerEpoch, OutOfOrde
 
 use super::kit::{NOW, batch, record, records};
 use crate::cluster::TopicConfig;
-use crate::log::{ActiveProducer, Appended, PartitionLog};
+use crate::log::producer_state::ActiveProducer;
+use crate::log::{Appended, PartitionLog};
 
 /// The base offset, and whether it was a duplicate.
 type Outcome = Result<(i64, bool), ResponseError>;

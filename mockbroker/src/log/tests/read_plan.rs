@@ -24,7 +24,7 @@ fn what_was_appended_is_read_with_its_offset_and_epoch() {
     let read = batches(&wire(&log, 0, usize::MAX, true));
     let places: Vec<_> = read.iter().map(|b| (b.base_offset(), b.last_offset(), b.partition_leader_epoch())).collect();
     assert_eq!(places, [(0, 2, 5), (3, 5, 5)]);
-    assert!(read.iter().all(crate::log::Batch::crc_matches));
+    assert!(read.iter().all(crate::log::batch::Batch::crc_matches));
     assert_eq!(read[0].rest(), raw.batch().rest());
 }
 
@@ -78,10 +78,10 @@ fn nothing_at_or_beyond_the_bound_is_read() {
     let (log, size) = four();
     assert_eq!(log.read(1, 3, usize::MAX, true).size_bytes, 2 * size);
     for (offset, bound) in [(4, 4), (3, 3), (3, 2), (3, 0)] {
-        assert!(log.read(offset, bound, usize::MAX, true).is_empty(), "{offset} {bound}");
+        assert!(log.read(offset, bound, usize::MAX, true).pieces.is_empty(), "{offset} {bound}");
         assert_eq!(log.available_bytes(offset, bound), 0);
     }
-    assert!(PartitionLog::new(0).read(0, 0, usize::MAX, true).is_empty());
+    assert!(PartitionLog::new(0).read(0, 0, usize::MAX, true).pieces.is_empty());
 }
 
 #[test]

@@ -3,10 +3,11 @@
 
 use kafka_protocol::error::ResponseError::{InvalidRecord, MessageTooLarge, UnknownServerError};
 
-use super::kit::{NOW, batch, hex, payload, plain, record, records};
+use super::kit::{NOW, batch, bytes, hex, payload, plain, record, records};
 use crate::cluster::{CompressionType, TimestampType, TopicConfig};
+use crate::log::batch::Compression;
 use crate::log::compression::compress;
-use crate::log::{BatchBuilder, Compression, NewRecord};
+use crate::log::rebuild::{BatchBuilder, NewRecord};
 
 const GZIP: CompressionType = CompressionType::Gzip { level: -1 };
 const LZ4: CompressionType = CompressionType::Lz4 { level: 9 };
@@ -21,8 +22,8 @@ fn shuffled() -> Vec<u8> {
     plain(&[record(0), record(2).header(b"a", Some(b"b")).header(b"a", None), record(1).at(-7).key(None).value(None)])
 }
 
-fn gzipped(bytes: &[u8]) -> Vec<u8> {
-    compress(GZIP, bytes).unwrap()
+fn gzipped(plain: &[u8]) -> Vec<u8> {
+    compress(GZIP, plain).unwrap()
 }
 
 #[test]
@@ -51,7 +52,7 @@ fn rebuilt_batches_are_the_bytes_that_a_real_kafka_stores() {
         let raw = payload(&gzipped(&shuffled()), 3).attributes(1).timestamps(1000, 5);
         let rebuilt = raw.validate(&config(codec)).unwrap();
         let expected = hex(&format!("0000000000000000 {front} {header} {records}"));
-        assert_eq!(rebuilt.batch().to_bytes(), expected, "{codec:?}");
+        assert_eq!(bytes(&rebuilt.into_batch()), expected, "{codec:?}");
     }
 }
 
@@ -65,7 +66,7 @@ fn every_codec_is_rebuilt_into_every_other() {
             }
             let raw = payload(&compress(from, &shuffled()).unwrap(), 3).attributes(source as i16);
             let rebuilt = raw.producer(7, 2, 5).timestamps(1000, 1).validate(&config(to)).unwrap();
-            let rebuilt = rebuilt.batch();
+            let rebuilt = rebuilt.into_batch();
             assert_eq!(rebuilt.compression().unwrap() as usize, target);
             assert!(rebuilt.crc_matches());
             assert_eq!((rebuilt.producer_id(), rebuilt.producer_epoch(), rebuilt.base_sequence()), (7, 2, 5));
@@ -81,10 +82,10 @@ fn the_same_codec_keeps_the_bytes_and_uncompressed_ones_their_inner_offsets() {
     // assignOffsetsNonCompressed never looks at the inner offsets, whatever the topic says of codecs.
     for codec in [CompressionType::Producer, CompressionType::Uncompressed] {
         let raw = payload(&shuffled(), 3);
-        assert_eq!(raw.validate(&config(codec)).unwrap().batch().to_bytes(), raw.bytes());
+        assert_eq!(bytes(&raw.validate(&config(codec)).unwrap().into_batch()), raw.bytes());
     }
     let raw = payload(&gzipped(&plain(&records(3))), 3).attributes(1);
-    assert_eq!(raw.validate(&config(GZIP)).unwrap().batch().to_bytes(), raw.bytes());
+    assert_eq!(bytes(&raw.validate(&config(GZIP)).unwrap().into_batch()), raw.bytes());
 }
 
 #[test]
@@ -92,8 +93,9 @@ fn log_append_time_is_stamped_on_a_rebuilt_batch() {
     let config = TopicConfig { message_timestamp_type: TimestampType::LogAppendTime, ..config(LZ4) };
     let valid = batch(&records(3)).timestamps(1000, 77).validate(&config).unwrap();
     assert_eq!(valid.log_append_time_ms(), NOW.as_millis());
-    assert_eq!((valid.batch().base_timestamp(), valid.batch().max_timestamp()), (1000, NOW.as_millis()));
-    assert_eq!(valid.batch().timestamp_type(), TimestampType::LogAppendTime);
+    let batch = valid.into_batch();
+    assert_eq!((batch.base_timestamp(), batch.max_timestamp()), (1000, NOW.as_millis()));
+    assert_eq!(batch.timestamp_type(), TimestampType::LogAppendTime);
 }
 
 #[test]
@@ -138,6 +140,6 @@ fn a_batch_of_the_brokers_own_is_what_a_client_would_have_written() {
     let built = builder.build(CompressionType::Uncompressed).unwrap();
     let second = record(1).at(5).key(None).value(Some(&[7; 300])).header(b"a", Some(b"b")).header(b"a", None);
     let expected = batch(&[record(0), second]).timestamps(1000, 1005);
-    assert_eq!(built.to_bytes(), expected.bytes());
+    assert_eq!(bytes(&built), expected.bytes());
     assert_eq!(built.compression(), Some(Compression::None));
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 
-use super::kit::{PRODUCE, batch, payload, records};
+use super::kit::{PRODUCE, batch, bytes, payload, records};
 use crate::log::{Rejected, sole_batch};
 
 fn refused(bytes: impl Into<Bytes>) -> Rejected {
@@ -90,7 +90,7 @@ fn an_incomplete_tail_is_ignored_and_not_kept() {
     let one = batch(&records(3)).bytes();
     for tail in [&[0; 3][..], &one[..16], &one[..one.len() - 1]] {
         let found = sole_batch(&Bytes::from([&one[..], tail].concat()), PRODUCE).unwrap();
-        assert_eq!(found.to_bytes(), one);
+        assert_eq!(bytes(&found), one);
     }
 }
 

@@ -6,8 +6,9 @@ use kafka_protocol::error::ResponseError::{
 
 use super::kit::{NOW, RawBatch, batch, payload, plain, record, records, varint};
 use crate::cluster::{CompressionType, TimestampType, TopicConfig};
+use crate::log::Rejected;
 use crate::log::compression::compress;
-use crate::log::{RecordError, Rejected};
+use crate::log::rejected::RecordError;
 use crate::types::PartitionId;
 
 fn outcome(raw: &RawBatch) -> Option<(ResponseError, bool)> {
@@ -197,9 +198,9 @@ fn the_default_limits_are_one_hour_ahead_and_none_back() {
 #[test]
 fn a_batch_may_claim_log_append_time_only_where_the_range_is_checked() {
     let claim = |timestamp| batch(&[record(0).key(None)]).attributes(8).timestamps(5, timestamp);
-    let accepted = claim(NOW.as_millis()).validate(&TopicConfig::default()).unwrap();
-    assert_eq!(accepted.batch().timestamp_type(), TimestampType::CreateTime);
-    assert_eq!(accepted.batch().max_timestamp(), NOW.as_millis());
+    let accepted = claim(NOW.as_millis()).validate(&TopicConfig::default()).unwrap().into_batch();
+    assert_eq!(accepted.timestamp_type(), TimestampType::CreateTime);
+    assert_eq!(accepted.max_timestamp(), NOW.as_millis());
     let text = |name: &str, key: i32, timestamp: i64| {
         format!(
             "Invalid timestamp type in message {name}(offset=0, timestamp={timestamp}, key={key} bytes, value=1 \
@@ -224,14 +225,16 @@ fn create_time_recomputes_the_largest_timestamp() {
     for claimed in [77, 0, 5000] {
         let valid = batch(&three).attributes(0x7fc0).timestamps(1000, claimed).validate(&TopicConfig::default());
         let valid = valid.unwrap();
-        assert_eq!((valid.batch().max_timestamp(), valid.log_append_time_ms()), (1005, -1));
+        assert_eq!(valid.log_append_time_ms(), -1);
+        let valid = valid.into_batch();
+        assert_eq!(valid.max_timestamp(), 1005);
         // Unknown attribute bits go with the rewrite; the delete horizon stays.
-        assert_eq!(valid.batch().attributes(), 0x40);
-        assert!(valid.batch().crc_matches());
+        assert_eq!(valid.attributes(), 0x40);
+        assert!(valid.crc_matches());
     }
     // Without a time that counts it is -1.
     let early = batch(&three).timestamps(-9, -9).validate(&TopicConfig::default()).unwrap();
-    assert_eq!(early.batch().max_timestamp(), -1);
+    assert_eq!(early.into_batch().max_timestamp(), -1);
 }
 
 #[test]
@@ -240,8 +243,9 @@ fn log_append_time_is_the_brokers_whatever_the_records_say() {
     for raw in [batch(&records(3)), payload(&gzip, 3).attributes(1), batch(&[record(0).at(1 << 50)])] {
         let valid = raw.timestamps(1000, 77).validate(&log_append_time()).unwrap();
         assert_eq!(valid.log_append_time_ms(), NOW.as_millis());
-        assert_eq!((valid.batch().base_timestamp(), valid.batch().max_timestamp()), (1000, NOW.as_millis()));
-        assert!(valid.batch().timestamp_type() == TimestampType::LogAppendTime && valid.batch().crc_matches());
+        let valid = valid.into_batch();
+        assert_eq!((valid.base_timestamp(), valid.max_timestamp()), (1000, NOW.as_millis()));
+        assert!(valid.timestamp_type() == TimestampType::LogAppendTime && valid.crc_matches());
     }
     let claimed = batch(&records(3)).attributes(8).validate(&log_append_time()).unwrap_err();
     assert_eq!((claimed.error, claimed.record_errors.len()), (InvalidTimestamp, 3));
@@ -253,7 +257,7 @@ fn a_batch_that_needs_no_rewrite_is_kept_by_reference() {
     let batch = raw.batch();
     let before = batch.rest().as_ptr();
     let valid = crate::log::validate(batch, &TopicConfig::default(), NOW).unwrap();
-    assert_eq!(valid.batch().rest().as_ptr(), before);
+    assert_eq!(valid.into_batch().rest().as_ptr(), before);
 }
 
 #[test]
