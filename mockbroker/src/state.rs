@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use kafka_protocol::error::ResponseError;
 
 use crate::cluster::{
-    Cluster, FetchSessions, Finished, NewTopic, Partition, PartitionFacts, PlannedTopic, SessionContext, SessionRequest,
-    WantedPartition,
+    Cluster, FetchSessions, Finished, NewTopic, Partition, PartitionFacts, PlannedTopic, SessionContext,
+    SessionRequest, WantedPartition,
 };
 use crate::held::HeldFetches;
 use crate::ids::IdSource;

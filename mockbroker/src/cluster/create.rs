@@ -60,11 +60,8 @@ impl Cluster {
             return Err(Refusal::new(ResponseError::InvalidTopicException, text));
         }
         let configs = self.plan_configs(new)?;
-        let partitions = if new.assignments.is_empty() {
-            self.place_topic(new, ids)?
-        } else {
-            self.assigned_topic(new)?
-        };
+        let partitions =
+            if new.assignments.is_empty() { self.place_topic(new, ids)? } else { self.assigned_topic(new)? };
         let topic = Topic::new(&new.name, ids.topic_id(), partitions, self.configs.topic(&new.name));
         Ok(PlannedTopic { topic, configs })
     }
@@ -110,9 +107,8 @@ impl Cluster {
             }
             Some(added) => added,
             None => {
-                let text = format!(
-                    "The topic {name} currently has {current} partition(s); {count} would not be an increase."
-                );
+                let text =
+                    format!("The topic {name} currently has {current} partition(s); {count} would not be an increase.");
                 return Err(Refusal::new(ResponseError::InvalidPartitions, text));
             }
         };
@@ -216,7 +212,10 @@ impl Cluster {
     /// `ReplicationControlManager.validateManualPartitionAssignment`.
     fn checked_replicas(&self, replicas: &[i32], replication_factor: Option<usize>) -> Result<Vec<NodeId>, Refusal> {
         let refuse = |text: String| {
-            Refusal::new(ResponseError::InvalidReplicaAssignment, format!("The manual partition assignment includes {text}"))
+            Refusal::new(
+                ResponseError::InvalidReplicaAssignment,
+                format!("The manual partition assignment includes {text}"),
+            )
         };
         if replicas.is_empty() {
             return Err(refuse("an empty replica list.".to_owned()));

@@ -112,7 +112,8 @@ mod tests {
             ("eligible.leader.replicas.version", 0, 1),
         ];
         assert_eq!(supported, kafka);
-        let mut finalized: Vec<_> = FEATURES.iter().map(|f| (f.name, f.level)).filter(|(_, level)| *level > 0).collect();
+        let mut finalized: Vec<_> =
+            FEATURES.iter().map(|f| (f.name, f.level)).filter(|(_, level)| *level > 0).collect();
         finalized.sort_unstable();
         let kafka = [
             ("eligible.leader.replicas.version", 1),

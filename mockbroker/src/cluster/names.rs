@@ -49,7 +49,10 @@ mod tests {
         assert_eq!(text(""), "Topic name is invalid: the empty string is not allowed");
         assert_eq!(text(".."), "Topic name is invalid: '..' is not allowed");
         assert!(text(&"x".repeat(250)).ends_with("' is longer than the max allowed length 249"));
-        assert!(text("a b").ends_with("'a b' contains one or more characters other than ASCII alphanumerics, '.', '_' and '-'"));
+        assert!(
+            text("a b")
+                .ends_with("'a b' contains one or more characters other than ASCII alphanumerics, '.', '_' and '-'")
+        );
         for good in ["a", "A-b_c.9", &"x".repeat(249), "__consumer_offsets"] {
             assert_eq!(check(good), Ok(()));
         }

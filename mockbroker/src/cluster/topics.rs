@@ -131,7 +131,7 @@ impl Topics {
     }
 
     /// All topics, from the name `from` on, by name.
-    pub(crate) fn from_name<'a>(&'a self, from: &str) -> impl Iterator<Item = &'a Topic> + use<'a> {
+    pub(crate) fn iter_from<'a>(&'a self, from: &str) -> impl Iterator<Item = &'a Topic> + use<'a> {
         self.ids.range::<str, _>((Bound::Included(from), Bound::Unbounded)).filter_map(|(_, id)| self.by_id.get(id))
     }
 

@@ -44,12 +44,7 @@ pub(super) fn refuse(request: &AlterConfigsRequest, error: ResponseError) -> Alt
     AlterConfigsResponse::default().with_responses(responses.collect())
 }
 
-fn alter(
-    state: &mut State,
-    node: NodeId,
-    resource: &AlterConfigsResource,
-    validate_only: bool,
-) -> Result<(), Refusal> {
+fn alter(state: &mut State, node: NodeId, resource: &AlterConfigsResource, validate_only: bool) -> Result<(), Refusal> {
     let nulls = resource.configs.iter().filter(|config| config.value.is_none());
     config_changes::check_keys(resource.configs.iter().map(|it| &it.name), nulls.map(|it| &it.name))?;
     let target = config_changes::resource(&asked(resource), node)?;

@@ -39,9 +39,7 @@ pub(super) fn outcome<T>(result: &Result<T, Refusal>) -> (i16, Option<StrBytes>)
 /// answers of these handlers carry with a text; "" for others.
 pub(super) fn default_text(error: ResponseError) -> StrBytes {
     StrBytes::from_static_str(match error {
-        ResponseError::UnknownServerError => {
-            "The server experienced an unexpected error when processing the request."
-        }
+        ResponseError::UnknownServerError => "The server experienced an unexpected error when processing the request.",
         ResponseError::UnknownTopicOrPartition => "This server does not host this topic-partition.",
         ResponseError::UnknownTopicId => "This server does not host this topic ID.",
         ResponseError::RequestTimedOut => "The request timed out.",

@@ -28,7 +28,7 @@ pub(super) fn handle(
     _ctx: &mut Ctx<'_>,
     request: CreateTopicsRequest,
 ) -> Answer<CreateTopicsResponse> {
-    let (once, twice) = split(&request);
+    let Sorted { once, twice, prohibited } = sort(&request);
     // The controller is not asked when nothing is left for it, so nothing times out.
     if !once.is_empty() && request.timeout_ms <= 0 {
         return Answer::Now(refuse(&request, ResponseError::RequestTimedOut));
@@ -51,9 +51,8 @@ pub(super) fn handle(
     for name in twice {
         refuse_one(name, "Duplicate topic name.");
     }
-    for topic in request.topics.iter().filter(|topic| **topic.name == *names::CLUSTER_METADATA) {
-        refuse_one(&topic.name, "Creation of internal topic __cluster_metadata is prohibited.");
-        break;
+    if let Some(name) = prohibited {
+        refuse_one(name, "Creation of internal topic __cluster_metadata is prohibited.");
     }
     if !request.validate_only {
         for plan in plans.into_iter().flatten() {
@@ -68,16 +67,26 @@ pub(super) fn refuse(request: &CreateTopicsRequest, error: ResponseError) -> Cre
     CreateTopicsResponse::default().with_topics(topics.collect())
 }
 
-/// The topics that the controller gets, and the names that come more than once, each once.
-fn split(request: &CreateTopicsRequest) -> (Vec<&CreatableTopic>, Vec<&TopicName>) {
+/// What a request names, by what becomes of it.
+struct Sorted<'a> {
+    /// What the controller gets.
+    once: Vec<&'a CreatableTopic>,
+    /// What comes more than once, each once.
+    twice: Vec<&'a TopicName>,
+    /// The topic of the metadata log.
+    prohibited: Option<&'a TopicName>,
+}
+
+fn sort(request: &CreateTopicsRequest) -> Sorted<'_> {
     let mut counts: BTreeMap<&str, (usize, &TopicName)> = BTreeMap::new();
     for topic in &request.topics {
         counts.entry(&topic.name).or_insert((0, &topic.name)).0 += 1;
     }
-    let is_once = |name: &TopicName| counts.get(&***name).is_some_and(|(count, _)| *count == 1);
-    let once = request.topics.iter().filter(|topic| is_once(&topic.name) && **topic.name != *names::CLUSTER_METADATA);
-    let twice = counts.values().filter(|(count, name)| *count > 1 && ***name != *names::CLUSTER_METADATA);
-    (once.collect(), twice.map(|(_, name)| *name).collect())
+    let is_once = |topic: &&CreatableTopic| counts.get(&**topic.name).is_some_and(|(count, _)| *count == 1);
+    let is_prohibited = |topic: &&CreatableTopic| **topic.name == *names::CLUSTER_METADATA;
+    let (prohibited, once): (Vec<_>, Vec<_>) = request.topics.iter().filter(is_once).partition(is_prohibited);
+    let twice = counts.values().filter(|(count, _)| *count > 1).map(|(_, name)| *name).collect();
+    Sorted { once, twice, prohibited: prohibited.first().map(|topic| &topic.name) }
 }
 
 /// How many partitions the topics have together as they are asked for, before anything is checked.

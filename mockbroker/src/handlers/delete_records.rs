@@ -108,7 +108,10 @@ mod tests {
         let mut rig = Rig::new(1, &[]);
         rig.topic("p", 4);
         rig.state.auto_create("__consumer_offsets");
-        assert_eq!(ask(&mut rig, "p", &[(0, 0), (1, -1), (99, 0), (2, -2), (3, 5)]), [(0, 0), (0, 0), (6, -1), (1, -1), (1, -1)]);
+        assert_eq!(
+            ask(&mut rig, "p", &[(0, 0), (1, -1), (99, 0), (2, -2), (3, 5)]),
+            [(0, 0), (0, 0), (6, -1), (1, -1), (1, -1)]
+        );
         assert_eq!(ask(&mut rig, "nope", &[(0, 0)]), [(3, -1)]);
         assert_eq!(ask(&mut rig, "__consumer_offsets", &[(0, 0)]), [(17, -1)]);
         assert_eq!(rig.take_effects(), [], "nothing moved");

@@ -115,7 +115,11 @@ fn resolve(
         match topics.id(&name) {
             None => results.push(missing(Some(name), TopicId::ZERO, ResponseError::UnknownTopicOrPartition)),
             Some(id) if found.remove(&id).is_some() => {
-                results.push(invalid(Some(&name), id, "The provided topic name maps to an ID that was already supplied."));
+                results.push(invalid(
+                    Some(&name),
+                    id,
+                    "The provided topic name maps to an ID that was already supplied.",
+                ));
             }
             Some(id) => {
                 found.insert(id, name);

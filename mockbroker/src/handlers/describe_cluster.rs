@@ -31,7 +31,8 @@ pub(super) fn handle(
         BROKERS => None,
         CONTROLLERS => Some((
             ResponseError::MismatchedEndpointType,
-            "The request was sent to an endpoint of type BROKER, but we wanted an endpoint of type CONTROLLER".to_owned(),
+            "The request was sent to an endpoint of type BROKER, but we wanted an endpoint of type CONTROLLER"
+                .to_owned(),
         )),
         other => Some((ResponseError::UnsupportedEndpointType, format!("Unsupported endpoint type {other}"))),
     };

@@ -75,11 +75,7 @@ fn is_asked_for(resource: &DescribeConfigsResource, name: &str) -> bool {
     keys.is_empty() || keys.iter().any(|key| key.as_str() == name)
 }
 
-fn describe(
-    cluster: &Cluster,
-    node: NodeId,
-    resource: &DescribeConfigsResource,
-) -> Result<Vec<Described>, Refusal> {
+fn describe(cluster: &Cluster, node: NodeId, resource: &DescribeConfigsResource) -> Result<Vec<Described>, Refusal> {
     let invalid = |text: String| Err(Refusal::new(ResponseError::InvalidRequest, text));
     let configs = cluster.configs();
     let name = resource.resource_name.as_str();
@@ -200,6 +196,9 @@ mod tests {
         assert_eq!((configs.len(), configs[0].synonyms.len()), (1, 0));
         let with = rig.call(4, handle, request.with_include_synonyms(true));
         let synonym = &with.results[0].configs[0].synonyms[0];
-        assert_eq!((synonym.name.as_str(), synonym.value.as_deref(), synonym.source), ("log.cleanup.policy", Some("delete"), 5));
+        assert_eq!(
+            (synonym.name.as_str(), synonym.value.as_deref(), synonym.source),
+            ("log.cleanup.policy", Some("delete"), 5)
+        );
     }
 }

@@ -46,7 +46,7 @@ pub(super) fn handle(
     // The cursor's partition counts for the cursor's topic only.
     let first = |name: &str| if name == from_name { from_partition } else { 0 };
     if asked.is_empty() {
-        let mut topics = cluster.topics().from_name(from_name);
+        let mut topics = cluster.topics().iter_from(from_name);
         while page.next.is_none()
             && let Some(topic) = topics.next()
         {
@@ -97,7 +97,8 @@ impl Page<'_> {
             .with_is_internal(names::is_internal(name))
             .with_topic_authorized_operations(TOPIC_OPERATIONS);
         let Some(topic) = topic else {
-            let error = names::check(name).err().map_or(ResponseError::UnknownTopicOrPartition, |refusal| refusal.error);
+            let error =
+                names::check(name).err().map_or(ResponseError::UnknownTopicOrPartition, |refusal| refusal.error);
             self.topics.push(entry.with_error_code(error.code()));
             return;
         };
@@ -143,8 +144,8 @@ mod tests {
     }
 
     fn request(names: &[&str], limit: i32, cursor: Option<(&str, i32)>) -> DescribeTopicPartitionsRequest {
-        let cursor = cursor
-            .map(|(name, index)| From::default().with_topic_name(topic_name(name)).with_partition_index(index));
+        let cursor =
+            cursor.map(|(name, index)| From::default().with_topic_name(topic_name(name)).with_partition_index(index));
         DescribeTopicPartitionsRequest::default()
             .with_topics(names.iter().map(|name| TopicRequest::default().with_name(topic_name(name))).collect())
             .with_response_partition_limit(limit)
@@ -167,7 +168,10 @@ mod tests {
         // Each case was seen on 4.3.1.
         let mut rig = rig();
         let at = |name: &str, index: i32| Some((name.to_owned(), index));
-        assert_eq!(page(&mut rig, request(&["p", "c"], 2, None)), (vec!["c 0 [0]".into(), "p 0 [0]".into()], at("p", 1)));
+        assert_eq!(
+            page(&mut rig, request(&["p", "c"], 2, None)),
+            (vec!["c 0 [0]".into(), "p 0 [0]".into()], at("p", 1))
+        );
         assert_eq!(page(&mut rig, request(&["p", "c"], 1, None)), (vec!["c 0 [0]".into()], at("p", 0)));
         assert_eq!(page(&mut rig, request(&["p", "c"], 0, None)), (vec!["c 0 [0]".into()], at("p", 0)));
         assert_eq!(page(&mut rig, request(&["p", "c"], 9, Some(("p", 1)))), (vec!["p 0 [1, 2]".into()], None));

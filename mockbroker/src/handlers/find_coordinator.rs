@@ -163,7 +163,13 @@ mod tests {
         let mut rig = Rig::new(1, &[]);
         assert_eq!(rig.call(3, handle, one("g", 7)).error_code, 42);
         assert_eq!(rig.call(3, handle, one("g", 2)).error_code, 42);
-        let keys = ["g", "g:YmFk:1", ":aa6ddUeLTOmN4CWroSdOuA:1", "a:b:aa6ddUeLTOmN4CWroSdOuA:1", "g:aa6ddUeLTOmN4CWroSdOuA:-1"];
+        let keys = [
+            "g",
+            "g:YmFk:1",
+            ":aa6ddUeLTOmN4CWroSdOuA:1",
+            "a:b:aa6ddUeLTOmN4CWroSdOuA:1",
+            "g:aa6ddUeLTOmN4CWroSdOuA:-1",
+        ];
         let mut codes = |version: i16| {
             let response = rig.call(version, handle, many(&keys, 2));
             response.coordinators.iter().map(|it| it.error_code).collect::<Vec<_>>()

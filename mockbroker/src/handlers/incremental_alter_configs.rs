@@ -44,7 +44,8 @@ pub(super) fn handle(
         .collect();
     // Kafka forwards what is left as one request, and the controller throws on an operation it does not know.
     let forwarded = request.resources.iter().zip(&checked).filter(|(_, checked)| checked.is_ok());
-    let has_unknown = |(resource, _): (&AlterConfigsResource, _)| resource.configs.iter().any(|it| !is_known(it.config_operation));
+    let has_unknown =
+        |(resource, _): (&AlterConfigsResource, _)| resource.configs.iter().any(|it| !is_known(it.config_operation));
     let controller_throws = forwarded.clone().any(has_unknown);
     let outcomes = request.resources.iter().zip(checked).map(|(resource, checked)| {
         let outcome = checked.and_then(|()| match resource.resource_type {
@@ -108,18 +109,17 @@ fn check_loggers(resource: &AlterConfigsResource, node: NodeId) -> Result<(), Re
             DELETE => return invalid("Removing the log level of the root logger is not allowed".to_owned()),
             APPEND => return invalid("APPEND operation is not allowed for the BROKER_LOGGER resource".to_owned()),
             SUBTRACT => return invalid("SUBTRACT operation is not allowed for the BROKER_LOGGER resource".to_owned()),
-            other => return invalid(format!("Unknown operation type {other} is not allowed for the BROKER_LOGGER resource")),
+            other => {
+                return invalid(format!(
+                    "Unknown operation type {other} is not allowed for the BROKER_LOGGER resource"
+                ));
+            }
         }
     }
     Ok(())
 }
 
-fn alter(
-    state: &mut State,
-    node: NodeId,
-    resource: &AlterConfigsResource,
-    validate_only: bool,
-) -> Result<(), Refusal> {
+fn alter(state: &mut State, node: NodeId, resource: &AlterConfigsResource, validate_only: bool) -> Result<(), Refusal> {
     let target = config_changes::resource(&asked(resource), node)?;
     let changes = resource.configs.iter().map(|config| {
         let value = config.value.as_ref().map(StrBytes::to_string).unwrap_or_default();
@@ -198,11 +198,7 @@ mod tests {
             ),
             (ask(2, "", &[set]), 42, "Default topic resources are not allowed."),
             (ask(2, "p", &[set, set]), 42, "Error due to duplicate config keys"),
-            (
-                ask(2, "p", &[("a", 0, None), ("b", 2, None), ("c", 1, None)]),
-                42,
-                "Null value not supported for : a, b",
-            ),
+            (ask(2, "p", &[("a", 0, None), ("b", 2, None), ("c", 1, None)]), 42, "Null value not supported for : a, b"),
             (
                 ask(2, "p", &[("retention.ms", 2, Some("4"))]),
                 40,

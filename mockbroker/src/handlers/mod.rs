@@ -23,6 +23,8 @@ mod offset_for_leader_epoch;
 mod partition_read;
 mod partitions;
 pub(crate) mod produce;
+#[cfg(test)]
+mod refusals;
 pub(crate) mod table;
 #[cfg(test)]
 mod testing;

@@ -52,7 +52,8 @@ impl Configs {
                 }
             }
             if after.get(name).is_some_and(|value| value.len() > MAX_VALUE_LENGTH) {
-                let text = "The configuration value cannot be added because it exceeds the maximum value size of 32767 bytes.";
+                let text =
+                    "The configuration value cannot be added because it exceeds the maximum value size of 32767 bytes.";
                 return Err(Refusal::new(ResponseError::InvalidConfig, text));
             }
         }

@@ -100,6 +100,22 @@ broker_config! {
     "quota.window.size.seconds" quota_window_size_seconds: i32 = 1;
 }
 
+impl BrokerConfig {
+    /// Gives the internal topics no more replicas, and asks for no more of them in sync, than there are nodes.
+    pub(super) fn fit_internal_topics(&mut self, nodes: usize) {
+        let nodes = i16::try_from(nodes.max(1)).unwrap_or(i16::MAX);
+        for factor in [
+            &mut self.offsets_topic_replication_factor,
+            &mut self.transaction_state_log_replication_factor,
+            &mut self.share_coordinator_state_topic_replication_factor,
+            &mut self.share_coordinator_state_topic_min_isr,
+        ] {
+            *factor = nodes.min(*factor);
+        }
+        self.transaction_state_log_min_isr = self.transaction_state_log_min_isr.min(i32::from(nodes));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,9 +1,11 @@
 //! The broker configs of Apache Kafka 4.3.1: name, type, default, validator, who may change it. Data only; the test in
 //! `key.rs` holds every line to `fixtures/kafka/configs.txt`, which Kafka itself printed.
 
-use super::key::Type::{Boolean, Class, Double, Int, List, Long, Password, Short, String};
-use super::key::Valid::{Any, AtLeast, Between, GzipLevel, ListOf, NonEmptyString, OneOf, OneOfIgnoringCase, Ratio, Unchecked};
 use super::key::Key;
+use super::key::Type::{Boolean, Class, Double, Int, List, Long, Password, Short, String};
+use super::key::Valid::{
+    Any, AtLeast, Between, GzipLevel, ListOf, NonEmptyString, OneOf, OneOfIgnoringCase, Ratio, Unchecked,
+};
 
 /// Sorted by name.
 #[rustfmt::skip]

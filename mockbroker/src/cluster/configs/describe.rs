@@ -89,7 +89,9 @@ impl Configs {
     pub(crate) fn describe_broker(&self, node: &Node) -> Vec<Described> {
         let identity = identity(node);
         let mut names: Vec<&str> = BROKER_KEYS.iter().filter(|key| !key.internal).map(|key| key.name).collect();
-        names.extend(self.levels(Some(node.id)).into_iter().flatten().flat_map(|level| level.keys().map(String::as_str)));
+        names.extend(
+            self.levels(Some(node.id)).into_iter().flatten().flat_map(|level| level.keys().map(String::as_str)),
+        );
         names.sort_unstable();
         names.dedup();
         let describe = |name: &str| {
@@ -132,8 +134,10 @@ impl Configs {
                     source: Source::Default,
                 }]),
             };
-            let own = own.and_then(|own| own.get(key.name)).map(|raw| key.canonical(raw).unwrap_or_else(|_| raw.clone()));
-            let broker = key.synonyms.first().and_then(|primary| self.set_value(Some(node), primary)).map(str::to_owned);
+            let own =
+                own.and_then(|own| own.get(key.name)).map(|raw| key.canonical(raw).unwrap_or_else(|_| raw.clone()));
+            let broker =
+                key.synonyms.first().and_then(|primary| self.set_value(Some(node), primary)).map(str::to_owned);
             let value = own.clone().or(broker).or_else(|| key.default.map(str::to_owned));
             if own.is_some() {
                 synonyms.insert(0, Synonym { name: key.name.to_owned(), value: own, source: Source::Group });
@@ -147,10 +151,14 @@ impl Configs {
     pub(crate) fn describe_client_metrics(&self, name: &str) -> Vec<Described> {
         let own = self.overrides(&Resource::ClientMetrics(name.to_owned()));
         let describe = |key: &'static Key| {
-            let own = own.and_then(|own| own.get(key.name)).map(|raw| key.canonical(raw).unwrap_or_else(|_| raw.clone()));
-            let value = own.clone().or_else(|| key.default.map(str::to_owned));
             let own =
-                own.map(|value| Synonym { name: key.name.to_owned(), value: Some(value), source: Source::ClientMetrics });
+                own.and_then(|own| own.get(key.name)).map(|raw| key.canonical(raw).unwrap_or_else(|_| raw.clone()));
+            let value = own.clone().or_else(|| key.default.map(str::to_owned));
+            let own = own.map(|value| Synonym {
+                name: key.name.to_owned(),
+                value: Some(value),
+                source: Source::ClientMetrics,
+            });
             described(key, value, own.into_iter().collect())
         };
         CLIENT_METRICS_KEYS.iter().map(describe).collect()
@@ -208,6 +216,15 @@ impl Configs {
                 let value = Some(value.clone()).filter(|_| !is_sensitive);
                 synonyms.push(Synonym { name: name.to_owned(), value, source });
             }
+        }
+        if let Some(value) = self.fitted_value(name)
+            && synonyms.iter().all(|synonym| synonym.source != Source::StaticBroker)
+        {
+            synonyms.push(Synonym {
+                name: name.to_owned(),
+                value: Some(value.to_owned()),
+                source: Source::StaticBroker,
+            });
         }
         for &name in names {
             if let Some(value) = tables::broker_key(name).and_then(|key| key.default) {
@@ -321,6 +338,19 @@ mod tests {
         assert_eq!((sources(&minimum).as_slice(), minimum.read_only), (expected.as_slice(), false));
         assert_eq!(sources(&find(all.clone(), "node.id")), [("node.id", Some("1"), 4)]);
         assert!(find(all, "num.partitions").read_only);
+    }
+
+    #[test]
+    fn the_replicas_of_internal_topics_are_listed_as_if_configured() {
+        // Our documented difference, shown as a real cluster of one node that works would show it.
+        let replicas = find(configs(&[]).describe_broker(&node()), "offsets.topic.replication.factor");
+        let expected =
+            [("offsets.topic.replication.factor", Some("1"), 4), ("offsets.topic.replication.factor", Some("3"), 5)];
+        assert_eq!((sources(&replicas).as_slice(), replicas.value.as_deref()), (expected.as_slice(), Some("1")));
+        let asked = configs(&[("offsets.topic.replication.factor", "2")]);
+        let replicas = find(asked.describe_broker(&node()), "offsets.topic.replication.factor");
+        assert_eq!(sources(&replicas)[0], ("offsets.topic.replication.factor", Some("2"), 4));
+        assert_eq!(replicas.synonyms.len(), 2);
     }
 
     #[test]

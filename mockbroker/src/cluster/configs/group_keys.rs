@@ -1,9 +1,9 @@
 //! The group configs of Apache Kafka 4.3.1 and the broker configs that give their defaults, and the client-metrics
 //! configs. Data only; the test in `key.rs` holds every line to `fixtures/kafka/configs.txt`.
 
-use super::key::Type::{List, Boolean, Int, String};
-use super::key::Valid::{Any, AtLeast, AutoOffsetReset, OneOf};
 use super::key::Key;
+use super::key::Type::{Boolean, Int, List, String};
+use super::key::Valid::{Any, AtLeast, AutoOffsetReset, OneOf};
 
 /// Sorted by name.
 #[rustfmt::skip]

@@ -66,12 +66,7 @@ pub(crate) struct Key {
 
 impl Key {
     /// A public key that can be changed cluster-wide.
-    pub(super) const fn new(
-        name: &'static str,
-        value_type: Type,
-        default: Option<&'static str>,
-        valid: Valid,
-    ) -> Self {
+    pub(super) const fn new(name: &'static str, value_type: Type, default: Option<&'static str>, valid: Valid) -> Self {
         Self { name, value_type, default, valid, mode: Mode::ClusterWide, synonyms: &[], internal: false }
     }
 
@@ -118,8 +113,7 @@ impl Key {
                 let Ok(number) = trimmed.parse::<f64>() else {
                     return Err(self.invalid(raw, "Not a number of type DOUBLE"));
                 };
-                // Rust prints a whole double as Java does, with ".0", in its debug form only.
-                let text = format!("{number:?}");
+                let text = java_double(number);
                 match self.valid {
                     Valid::Ratio(min, _) if number < min => {
                         Err(self.invalid(&text, &format!("Value must be at least {min}")))
@@ -197,6 +191,18 @@ impl Key {
 
     fn invalid(&self, value: &str, reason: &str) -> String {
         format!("Invalid value {value} for configuration {}: {reason}", self.name)
+    }
+}
+
+/// As `Double.toString` prints it: decimal from 10^-3 to 10^7, otherwise with an exponent, always with a fraction.
+fn java_double(number: f64) -> String {
+    if number == 0.0 || !number.is_finite() || (1e-3..1e7).contains(&number.abs()) {
+        return format!("{number:?}");
+    }
+    let text = format!("{number:E}");
+    match text.split_once('E') {
+        Some((digits, exponent)) if !digits.contains('.') => format!("{digits}.0E{exponent}"),
+        _ => text,
     }
 }
 
@@ -301,9 +307,23 @@ mod tests {
             assert!(table.is_sorted_by(|a, b| a.name < b.name));
             for key in table {
                 let default = key.default.map(|value| key.canonical(value));
-                assert!(default.as_ref().is_none_or(|value| value.as_deref() == Ok(key.default.unwrap_or(""))), "{key:?}");
+                assert!(
+                    default.as_ref().is_none_or(|value| value.as_deref() == Ok(key.default.unwrap_or(""))),
+                    "{key:?}"
+                );
             }
         }
+    }
+
+    #[test]
+    fn a_double_is_printed_as_java_prints_it() {
+        // Source: Double.toString.
+        for (number, text) in
+            [(1.0, "1.0"), (0.5, "0.5"), (0.001, "0.001"), (1e-5, "1.0E-5"), (12_345_678.0, "1.2345678E7")]
+        {
+            assert_eq!(java_double(number), text);
+        }
+        assert_eq!(java_double(f64::MAX), "1.7976931348623157E308");
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub(crate) struct Configs {
     static_nodes: BTreeMap<NodeId, Properties>,
     dynamic: BTreeMap<Resource, Properties>,
     brokers: BTreeMap<NodeId, BrokerConfig>,
-    /// The settings of a node without overrides.
+    /// The settings of a node of which nothing is said.
     broker_base: BrokerConfig,
     /// The config of a topic without overrides.
     topic_base: Arc<TopicConfig>,
@@ -88,7 +88,7 @@ impl Configs {
                 configs.static_all.insert(key.to_owned(), value.to_owned());
             }
         }
-        configs.fit_internal_topics_to_the_cluster();
+        configs.broker_base.fit_internal_topics(configs.brokers.len());
         // Formatting a cluster with eligible leader replicas stores the cluster-wide minimum, so that DescribeConfigs of a
         // fresh Kafka 4.3.1 gives it as a dynamic default (ConfigurationControlManager.maybeGenerateElrSafetyRecords).
         let minimum = configs.static_all.get(MIN_INSYNC_REPLICAS).map_or("1", String::as_str).to_owned();
@@ -148,7 +148,8 @@ impl Configs {
     /// The value that was set for the broker config `name` as `node` sees it, on the strongest level that has one;
     /// without a node, as every node sees it.
     fn set_value(&self, node: Option<NodeId>, name: &str) -> Option<&str> {
-        self.levels(node).into_iter().flatten().find_map(|level| level.get(name)).map(String::as_str)
+        let set = self.levels(node).into_iter().flatten().find_map(|level| level.get(name));
+        set.map(String::as_str).or_else(|| self.fitted_value(name))
     }
 
     /// The stores to look in for a broker config, the strongest first: dynamic of the node, dynamic default, static of the
@@ -170,21 +171,20 @@ impl Configs {
     }
 
     /// Kafka's defaults for its internal topics need three nodes; with fewer, Kafka fails until it is configured. A mock
-    /// starts with what such a cluster would have been configured with.
-    fn fit_internal_topics_to_the_cluster(&mut self) {
-        let nodes = self.brokers.len();
-        if nodes >= 3 {
-            return;
-        }
-        for (key, kafka) in INTERNAL_TOPIC_REPLICAS {
-            self.static_all.entry((*key).to_owned()).or_insert_with(|| nodes.min(*kafka).max(1).to_string());
+    /// starts with what such a cluster would have been configured with: the static value of `name` where none is given.
+    fn fitted_value(&self, name: &str) -> Option<&'static str> {
+        let (_, kafka) = INTERNAL_TOPIC_REPLICAS.iter().find(|(key, _)| *key == name)?;
+        match self.brokers.len().min(*kafka) {
+            _ if self.brokers.len() >= 3 => None,
+            0 | 1 => Some("1"),
+            _ => Some("2"),
         }
     }
 
     fn rebuild(&mut self) {
         let nodes: Vec<NodeId> = self.brokers.keys().copied().collect();
         for node in nodes {
-            let mut config = BrokerConfig::default();
+            let mut config = self.broker_base.clone();
             for (key, value) in self.levels(Some(node)).into_iter().rev().flatten().flatten() {
                 config.set(key, value);
             }

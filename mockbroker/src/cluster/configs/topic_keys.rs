@@ -1,9 +1,9 @@
 //! The topic configs of Apache Kafka 4.3.1 and the broker configs that give their defaults. Data only; the test in
 //! `key.rs` holds every line to `fixtures/kafka/configs.txt`, which Kafka itself printed.
 
+use super::key::Key;
 use super::key::Type::{Boolean, Double, Int, List, Long, String};
 use super::key::Valid::{Any, AtLeast, Between, GzipLevel, ListOf, OneOf, Ratio, ThrottledReplicas};
-use super::key::Key;
 
 /// Sorted by name. The first synonym is the one DescribeConfigs lists.
 #[rustfmt::skip]

@@ -9,7 +9,8 @@ impl Configs {
     /// The typed config of a topic with `overrides`.
     pub(super) fn topic_values(&self, overrides: &Properties) -> TopicConfig {
         let mut config = TopicConfig::default();
-        for key in TOPIC_KEYS {
+        // A cluster starts in microseconds, so only the keys that something was said of are looked at.
+        for key in TOPIC_KEYS.iter().filter(|key| overrides.contains_key(key.name) || self.is_set_for_topics(key)) {
             let own = overrides.get(key.name).and_then(|value| key.canonical(value).ok());
             if let Some(value) = own.or_else(|| self.broker_value_for_topic(key)) {
                 set(&mut config, key.name, &value);
@@ -31,6 +32,12 @@ impl Configs {
             CompressionType::Producer | CompressionType::Uncompressed | CompressionType::Snappy => {}
         }
         config
+    }
+
+    /// Whether some broker config that stands for `key` was set.
+    fn is_set_for_topics(&self, key: &Key) -> bool {
+        let mut set = self.levels(self.node_for_topics()).into_iter().flatten().flat_map(|level| level.keys());
+        set.any(|name| key.synonyms.contains(&name.as_str()))
     }
 
     /// The value a broker config gives to the topic config `key`, in the topic's unit; `None` when no broker config for it
