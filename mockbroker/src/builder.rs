@@ -189,7 +189,9 @@ impl MockBrokerBuilder {
         }
         if !self.advertised.is_empty() && self.advertised.len() != ports.len() {
             let (count, nodes) = (self.advertised.len(), ports.len());
-            return Err(StartError::Setting(format!("{count} advertised addresses for {nodes} nodes: give one for each")));
+            return Err(StartError::Setting(format!(
+                "{count} advertised addresses for {nodes} nodes: give one for each"
+            )));
         }
         let node = |(i, port): (usize, &Port)| {
             let number = i32::try_from(i).expect("a node count is 16 bits");

@@ -123,8 +123,7 @@ impl Serve {
             let shown = path.display();
             let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {shown}: {error}"))?;
             for (number, line) in logical_lines(&text) {
-                let (key, value) =
-                    property(&line).map_err(|error| format!("{shown}, line {number}: {error}"))?;
+                let (key, value) = property(&line).map_err(|error| format!("{shown}, line {number}: {error}"))?;
                 properties.insert(key, value);
             }
         }

@@ -31,13 +31,7 @@ pub(crate) struct State {
 impl State {
     /// A cluster without topics.
     pub(crate) fn new(cluster: Cluster, ids: IdSource) -> Self {
-        Self {
-            cluster,
-            logs: Logs::default(),
-            held: HeldFetches::default(),
-            ids,
-            sessions: BTreeMap::new(),
-        }
+        Self { cluster, logs: Logs::default(), held: HeldFetches::default(), ids, sessions: BTreeMap::new() }
     }
 
     /// Begins a fetch in the sessions of `node`, and finds out which topics its names stand for now.

@@ -359,7 +359,8 @@ impl Session {
                 include.push(true);
                 continue;
             };
-            let moved = cached.high_watermark != facts.high_watermark || cached.log_start_offset != facts.log_start_offset;
+            let moved =
+                cached.high_watermark != facts.high_watermark || cached.log_start_offset != facts.log_start_offset;
             include.push(facts.has_records || facts.has_error || facts.has_diverging_epoch || moved);
             cached.high_watermark = if facts.has_error { -1 } else { facts.high_watermark };
             cached.log_start_offset = facts.log_start_offset;

@@ -17,7 +17,10 @@ impl Engine {
         let handled = std::panic::catch_unwind(AssertUnwindSafe(|| self.handle(origin, header, request)));
         handled.unwrap_or_else(|_| {
             self.panics.fetch_add(1, Ordering::Relaxed);
-            Outcome::Close(Close::because(format!("the handler of api key {} panicked: a bug of mockbroker", header.api_key)))
+            Outcome::Close(Close::because(format!(
+                "the handler of api key {} panicked: a bug of mockbroker",
+                header.api_key
+            )))
         })
     }
 
@@ -33,12 +36,7 @@ impl Engine {
     }
 
     /// Runs one step of a handler under the lock, then its effects.
-    fn run<R>(
-        &self,
-        origin: Origin,
-        header: &RequestHeader,
-        step: impl FnOnce(&mut State, &mut Ctx<'_>) -> R,
-    ) -> R {
+    fn run<R>(&self, origin: Origin, header: &RequestHeader, step: impl FnOnce(&mut State, &mut Ctx<'_>) -> R) -> R {
         let mut shared = self.lock();
         self.run_locked(&mut shared, origin, header, step)
     }

@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
 
-pub(crate) use self::deadlines::keep_time;
 use self::deadlines::Chores;
+pub(crate) use self::deadlines::keep_time;
 use self::parked::Parked;
 use crate::error::Close;
 use crate::handlers::table::Response;

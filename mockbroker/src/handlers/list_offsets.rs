@@ -62,7 +62,8 @@ pub(super) fn refuse(request: &ListOffsetsRequest, error: ResponseError) -> List
 /// The partitions that the request names more than once: each time is refused.
 fn named_twice(request: &ListOffsetsRequest) -> BTreeSet<(&str, i32)> {
     let mut seen = BTreeSet::new();
-    let all = request.topics.iter().flat_map(|topic| topic.partitions.iter().map(|p| (&**topic.name, p.partition_index)));
+    let all =
+        request.topics.iter().flat_map(|topic| topic.partitions.iter().map(|p| (&**topic.name, p.partition_index)));
     all.filter(|named| !seen.insert(*named)).collect()
 }
 

@@ -122,8 +122,11 @@ enum Refusal {
 
 fn readable<'a>(state: &'a State, plan: &FetchPlan, wanted: &WantedPartition) -> Result<&'a PartitionLog, Refusal> {
     let topic = state.cluster.topics().by_id(wanted.topic_id);
-    let missing =
-        if plan.version >= 13 && topic.is_none() { ResponseError::UnknownTopicId } else { ResponseError::UnknownTopicOrPartition };
+    let missing = if plan.version >= 13 && topic.is_none() {
+        ResponseError::UnknownTopicId
+    } else {
+        ResponseError::UnknownTopicOrPartition
+    };
     let partition = topic.and_then(|topic| topic.partition(wanted.partition)).ok_or(Refusal::Unknown(missing))?;
     let log = log_of(state, wanted.topic_id, wanted.partition).map_err(Refusal::Unknown)?;
     if !partition.replicas().contains(&plan.node) {

@@ -247,7 +247,10 @@ fn append_one(
 }
 
 /// The response in the order and with the names of the request.
-fn respond(request: &ProduceRequest, mut partitions: impl Iterator<Item = PartitionProduceResponse>) -> ProduceResponse {
+fn respond(
+    request: &ProduceRequest,
+    mut partitions: impl Iterator<Item = PartitionProduceResponse>,
+) -> ProduceResponse {
     let mut next = |data: &PartitionProduceData| {
         partitions.next().expect("one answer for each partition of the request").with_index(data.index)
     };

@@ -146,11 +146,13 @@ pub(crate) fn decode(mut frame: Bytes) -> Result<Incoming, Close> {
             None => Err(Close::because(format!("api key {key} is not served (v{version} was asked for)"))),
         }
     })?;
-    if header.api_key == API_VERSIONS && !(api_versions::API.min..=api_versions::API.max).contains(&header.api_version) {
+    if header.api_key == API_VERSIONS && !(api_versions::API.min..=api_versions::API.max).contains(&header.api_version)
+    {
         return Ok(Incoming::UnknownApiVersions(header));
     }
     let message = message_of_request(header.api_key);
-    guard::check(message, header.api_version, &frame, &guard::Limits::DEFAULT).map_err(|malformed| Close::because(malformed.to_string()))?;
+    guard::check(message, header.api_version, &frame, &guard::Limits::DEFAULT)
+        .map_err(|malformed| Close::because(malformed.to_string()))?;
     let request = decode_body(&header, &mut frame)
         .map_err(|error| Close::because(format!("{} v{}: {error}", message.name, header.api_version)))?;
     Ok(Incoming::Request(header, request))

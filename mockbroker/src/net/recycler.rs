@@ -105,7 +105,10 @@ mod tests {
             let capacity = recycler.take(size).capacity();
             assert!(capacity >= size && capacity <= size + size / 15 + 64, "{size} in {capacity}");
             drop(recycler.share(Vec::with_capacity(2 * size + 200)));
-            assert!(recycler.take(size).capacity() <= size + size / 7 + 64, "a block of twice {size} is not used for it");
+            assert!(
+                recycler.take(size).capacity() <= size + size / 7 + 64,
+                "a block of twice {size} is not used for it"
+            );
         }
     }
 

@@ -75,10 +75,7 @@ impl Registry {
 
     /// When the connection that has been silent longest was last active.
     pub(crate) fn longest_idle_since(&self) -> Option<Timestamp> {
-        self.connections
-            .iter()
-            .map(|entry| Timestamp::from_millis(entry.last_active_ms.load(Ordering::Relaxed)))
-            .min()
+        self.connections.iter().map(|entry| Timestamp::from_millis(entry.last_active_ms.load(Ordering::Relaxed))).min()
     }
 
     /// How many connections are open.

@@ -56,7 +56,10 @@ fn skip_tagged_fields(frame: &mut Bytes) -> Result<(), Close> {
     let count = read_unsigned_varint(frame)?;
     // A tag takes two bytes at least.
     if count as usize > frame.len() / 2 {
-        return Err(Close::because(format!("{count} tagged fields in a header of which {} bytes are left", frame.len())));
+        return Err(Close::because(format!(
+            "{count} tagged fields in a header of which {} bytes are left",
+            frame.len()
+        )));
     }
     for _ in 0..count {
         read_unsigned_varint(frame)?;
