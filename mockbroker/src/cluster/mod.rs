@@ -149,6 +149,7 @@ impl Cluster {
     }
 
     /// Takes a node down, or brings it up. Who leads what is not changed by it.
+    #[cfg_attr(not(test), expect(dead_code, reason = "nodes cannot crash yet"))]
     pub(crate) fn set_alive(&mut self, id: NodeId, alive: bool) {
         if let Some(node) = self.nodes.get_mut(&id) {
             node.alive = alive;
@@ -225,12 +226,6 @@ impl Cluster {
             _ => alive.nth(ids.below(count)),
         };
         chosen.map_or(-1, |node| node.id.0)
-    }
-
-    /// The partition of the internal topic that coordinates `key`, whoever leads it; `None` without that topic.
-    pub(crate) fn coordinator_partition(&self, kind: CoordinatorType, key: &str) -> Option<i32> {
-        let topic = self.topics.by_name(kind.topic())?;
-        Some(partition_for(key, topic.partitions().len()))
     }
 
     /// The node that coordinates `key`: the leader of its partition, if it is up.

@@ -14,7 +14,6 @@ use crate::types::{NodeId, PartitionId, TopicId, TopicName};
 pub(crate) struct Partition {
     leader: Option<NodeId>,
     leader_epoch: i32,
-    partition_epoch: i32,
     replicas: Vec<NodeId>,
     isr: Vec<NodeId>,
 }
@@ -24,7 +23,7 @@ impl Partition {
     /// leads.
     pub(super) fn new(replicas: Vec<NodeId>, is_up: impl Fn(NodeId) -> bool) -> Self {
         let isr: Vec<NodeId> = replicas.iter().copied().filter(|node| is_up(*node)).collect();
-        Self { leader: isr.first().copied(), leader_epoch: 0, partition_epoch: 0, replicas, isr }
+        Self { leader: isr.first().copied(), leader_epoch: 0, replicas, isr }
     }
 
     /// The node that leads; `None` when no replica can.
@@ -35,11 +34,6 @@ impl Partition {
     /// Rises with each election.
     pub(crate) fn leader_epoch(&self) -> i32 {
         self.leader_epoch
-    }
-
-    /// Rises with each change of the leader or of the in-sync replicas.
-    pub(crate) fn partition_epoch(&self) -> i32 {
-        self.partition_epoch
     }
 
     /// The nodes that have it. The first is the preferred leader.
@@ -136,11 +130,13 @@ impl Topics {
     }
 
     /// How many topics there are.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.by_id.len()
     }
 
     /// How many partitions all topics have together.
+    #[cfg(test)]
     pub(crate) fn partition_count(&self) -> usize {
         self.partitions
     }

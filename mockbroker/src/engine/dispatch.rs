@@ -52,7 +52,6 @@ impl Engine {
         let mut ctx = Ctx {
             now: self.now(),
             node: origin.node,
-            connection: origin.connection,
             version: header.api_version,
             client_id: &header.client_id,
             effects: &mut effects,

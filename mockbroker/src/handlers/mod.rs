@@ -33,7 +33,7 @@ use kafka_protocol::error::ResponseError;
 
 use crate::error::Close;
 use crate::time::Timestamp;
-use crate::types::{ConnectionId, NodeId, PartitionId, Ticket, TopicId};
+use crate::types::{NodeId, PartitionId, Ticket, TopicId};
 
 /// What a handler knows besides the state and the request.
 #[derive(Debug)]
@@ -42,8 +42,6 @@ pub(crate) struct Ctx<'a> {
     pub(crate) now: Timestamp,
     /// The node that got the request.
     pub(crate) node: NodeId,
-    /// The connection it came on.
-    pub(crate) connection: ConnectionId,
     /// The version of the request, which is that of the answer.
     pub(crate) version: i16,
     /// The client id in the request's header; null is "".

@@ -99,10 +99,7 @@ pub(super) fn read(state: &State, plan: &FetchPlan) -> Vec<PartitionRead> {
 
 /// How many bytes a held fetch can count on from a partition; `None` if the partition ends the wait.
 pub(super) fn available_bytes(state: &State, plan: &FetchPlan, wanted: &WantedPartition) -> Option<usize> {
-    let log = match readable(state, plan, wanted) {
-        Ok(log) => log,
-        Err(_) => return None,
-    };
+    let log = readable(state, plan, wanted).ok()?;
     if diverging(log, wanted).ok()?.is_some() {
         return None;
     }

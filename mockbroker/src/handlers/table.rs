@@ -120,6 +120,7 @@ pub(crate) fn advertised() -> impl Iterator<Item = Entry> {
 
 /// What a frame holds.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "it is taken apart at once, and is nearly always the large one")]
 pub(crate) enum Incoming {
     /// A request for a handler.
     Request(RequestHeader, Request),

@@ -7,7 +7,7 @@ use crate::cluster::{Cluster, NewTopic, Node};
 use crate::ids::IdSource;
 use crate::state::State;
 use crate::time::Timestamp;
-use crate::types::{ConnectionId, NodeId, TopicId, TopicName};
+use crate::types::{NodeId, TopicId, TopicName};
 
 /// A cluster without sockets. The nodes are numbered from 1; node 1 gets the requests.
 pub(super) struct Rig {
@@ -41,7 +41,6 @@ impl Rig {
         let mut ctx = Ctx {
             now: Timestamp::from_millis(1_700_000_000_000),
             node: NodeId(1),
-            connection: ConnectionId(1),
             version,
             client_id: "test",
             effects: &mut self.effects,

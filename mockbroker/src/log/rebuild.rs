@@ -55,6 +55,7 @@ impl BatchBuilder {
     }
 
     /// Adds a record.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the coordinators will write their records with it"))]
     pub(crate) fn push(&mut self, record: NewRecord<'_>) {
         let headers = record.headers.iter().copied();
         let (timestamp, key, value) = (record.timestamp, record.key, record.value);
@@ -66,12 +67,14 @@ impl BatchBuilder {
     /// # Errors
     ///
     /// If the codec fails, or there are more bytes than a batch can have.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the coordinators will write their records with it"))]
     pub(crate) fn build(self, codec: CompressionType) -> Result<Batch, Malformed> {
         let max_timestamp = self.max_timestamp;
         self.finish(codec, TimestampType::CreateTime, max_timestamp)
     }
 
     /// How many records are in it.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the coordinators will write their records with it"))]
     pub(crate) fn count(&self) -> i32 {
         self.count
     }

@@ -51,6 +51,7 @@ pub(crate) fn validate(batch: Batch, config: &TopicConfig, now: Timestamp) -> Re
 
 impl ValidBatch {
     /// A batch that the broker made itself: offsets, groups, markers.
+    #[expect(dead_code, reason = "the coordinators will write their records with it")]
     pub(crate) fn of_broker(batch: Batch) -> Self {
         Self { batch, log_append_time_ms: -1 }
     }
