@@ -1,7 +1,7 @@
 //! The kit: what the test targets share.
 //!
 //! - [`raw`]: a connection that speaks any API at any version, or no API at all; [`api`] has their keys
-//! - [`value`]: what is said on it, as plain values; [`codec`]: values to bytes and back, by Kafka's schema
+//! - [`mod@value`]: what is said on it, as plain values; [`codec`]: values to bytes and back, by Kafka's schema
 //! - [`batch`]: record batches, right and wrong
 //! - [`generate`]: random and hostile bodies
 //! - [`world`]: the broker under test
