@@ -131,6 +131,7 @@ fn result(cluster: &Cluster, name: &TopicName, plan: &Result<PlannedTopic, Refus
     CreatableTopicResult::default()
         .with_name(name.clone())
         .with_topic_id(topic.id().0)
+        .with_error_message(None)
         .with_num_partitions(i32::try_from(topic.partitions().len()).unwrap_or(i32::MAX))
         .with_replication_factor(i16::try_from(replicas).unwrap_or(i16::MAX))
         .with_configs(Some(configs.collect()))
@@ -188,6 +189,7 @@ mod tests {
             .with_value(Some(StrBytes::from_static_str(" 5000 ")));
         let created = rig.call(7, handle, request(vec![topic("t", 3, -1).with_configs(vec![config])]));
         let result = &created.topics[0];
+        assert_eq!(result.error_message, None);
         assert_eq!((result.error_code, result.num_partitions, result.replication_factor), (0, 3, 1));
         let configs = result.configs.as_ref().unwrap();
         assert_eq!(configs.len(), 33);

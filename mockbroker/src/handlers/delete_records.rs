@@ -6,13 +6,15 @@
 //! Not modelled: an authorizer; waiting for other replicas, since one log stands for all of them.
 //! Source: DeleteRecordsRequest.json; KIP-107; KafkaApis.handleDeleteRecordsRequest, ReplicaManager.deleteRecords.
 
+use std::collections::BTreeMap;
+
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::delete_records_response::{DeleteRecordsPartitionResult, DeleteRecordsTopicResult};
 use kafka_protocol::messages::{DeleteRecordsRequest, DeleteRecordsResponse};
 
 use super::{Answer, Api, Ctx, Effect};
 use crate::state::State;
-use crate::types::PartitionId;
+use crate::types::{PartitionId, TopicName};
 
 pub(super) const API: Api = Api::new::<DeleteRecordsRequest>(0, 2);
 
@@ -24,16 +26,20 @@ pub(super) fn handle(
     ctx: &mut Ctx<'_>,
     request: DeleteRecordsRequest,
 ) -> Answer<DeleteRecordsResponse> {
-    let mut topics = Vec::with_capacity(request.topics.len());
-    // Kafka answers from a map: a topic without partitions is left out.
+    // Kafka makes a map of it: of a partition that comes twice the last offset counts, and a topic without partitions is
+    // left out.
+    let mut asked: BTreeMap<&str, (&TopicName, BTreeMap<i32, i64>)> = BTreeMap::new();
     for topic in request.topics.iter().filter(|topic| !topic.partitions.is_empty()) {
-        let mut results: Vec<DeleteRecordsPartitionResult> = Vec::with_capacity(topic.partitions.len());
-        for partition in &topic.partitions {
-            let index = PartitionId(partition.partition_index);
-            let outcome = delete(state, ctx, &topic.name, index, partition.offset);
-            results.push(result(partition.partition_index, outcome));
+        let (_, partitions) = asked.entry(&topic.name).or_insert((&topic.name, BTreeMap::new()));
+        partitions.extend(topic.partitions.iter().map(|partition| (partition.partition_index, partition.offset)));
+    }
+    let mut topics = Vec::with_capacity(asked.len());
+    for (name, partitions) in asked.into_values() {
+        let mut results = Vec::with_capacity(partitions.len());
+        for (index, offset) in partitions {
+            results.push(result(index, delete(state, ctx, name, PartitionId(index), offset)));
         }
-        topics.push(DeleteRecordsTopicResult::default().with_name(topic.name.clone()).with_partitions(results));
+        topics.push(DeleteRecordsTopicResult::default().with_name(name.clone()).with_partitions(results));
     }
     Answer::Now(DeleteRecordsResponse::default().with_topics(topics))
 }
@@ -58,9 +64,8 @@ fn delete(
     if topic.is_internal() {
         return Err(ResponseError::InvalidTopicException);
     }
-    // A partition that no topic has is one that this node does not lead. Seen on 4.3.1.
-    let led = topic.partition(partition).and_then(|partition| partition.leader()) == Some(ctx.node);
-    let log = state.logs.partition_mut(topic.id(), partition).filter(|_| led);
+    let known = topic.partition(partition).ok_or(ResponseError::UnknownTopicOrPartition)?;
+    let log = state.logs.partition_mut(topic.id(), partition).filter(|_| known.leader() == Some(ctx.node));
     let log = log.ok_or(ResponseError::NotLeaderOrFollower)?;
     // Whoever only compacts deletes nothing; an empty policy may be told to (KIP-1161, 4.2).
     if topic.config().cleanup_compact && !topic.config().cleanup_delete {
@@ -109,11 +114,12 @@ mod tests {
         rig.topic("p", 4);
         rig.state.auto_create("__consumer_offsets");
         assert_eq!(
-            ask(&mut rig, "p", &[(0, 0), (1, -1), (99, 0), (2, -2), (3, 5)]),
-            [(0, 0), (0, 0), (6, -1), (1, -1), (1, -1)]
+            ask(&mut rig, "p", &[(0, 0), (1, -1), (2, -2), (3, 5), (99, 0)]),
+            [(0, 0), (0, 0), (1, -1), (1, -1), (3, -1)]
         );
         assert_eq!(ask(&mut rig, "nope", &[(0, 0)]), [(3, -1)]);
         assert_eq!(ask(&mut rig, "__consumer_offsets", &[(0, 0)]), [(17, -1)]);
+        assert_eq!(ask(&mut rig, "p", &[(0, 5), (0, -1)]), [(0, 0)], "the last counts");
         assert_eq!(rig.take_effects(), [], "nothing moved");
     }
 

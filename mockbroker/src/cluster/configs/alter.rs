@@ -3,7 +3,8 @@
 //! Source: `ConfigAdminManager` (what a broker checks), `ConfigurationControlManager` and
 //! `ControllerConfigurationValidator` (what the controller checks), `LogConfig.validate`, `GroupConfig.validate`,
 //! `ClientMetricsConfigs.validate`, `DynamicBrokerConfig.validateConfigs`. Texts are those of 4.3.1.
-//! Not modelled: the rules of single dynamic settings (thread counts may at most double, and so on), and policies.
+//! Not modelled: most rules of single dynamic settings (thread counts may at most double, the cleaner's threads and its
+//! buffer fit each other), the syntax of the patterns of client-metrics subscriptions, and policies.
 
 use kafka_protocol::error::ResponseError;
 
@@ -206,6 +207,12 @@ fn check_broker(node: Option<NodeId>, before: &Properties, after: &Properties) -
             key.canonical(value).map_err(invalid)?;
         }
     }
+    // KafkaConfig.validateValues.
+    if after.get("log.retention.ms").is_some_and(|value| !value.trim().parse().is_ok_and(|ms: i64| ms == -1 || ms >= 1))
+    {
+        let text = "requirement failed: log.retention.ms must be unlimited (-1) or, greater than or equal to 1";
+        return Err(invalid(text.to_owned()));
+    }
     let changed = before.get(MIN_INSYNC_REPLICAS) != after.get(MIN_INSYNC_REPLICAS);
     match (node, after.get(MIN_INSYNC_REPLICAS)) {
         (Some(_), Some(_)) => {
@@ -386,6 +393,20 @@ mod tests {
                 "1",
                 40,
                 "Broker-level min.insync.replicas cannot be altered while ELR is enabled.",
+            ),
+            (
+                &one,
+                "follower.replication.throttled.rate",
+                "-5",
+                42,
+                "Invalid value -5 for configuration follower.replication.throttled.rate: Value must be at least 0",
+            ),
+            (
+                &one,
+                "log.retention.ms",
+                "0",
+                42,
+                "requirement failed: log.retention.ms must be unlimited (-1) or, greater than or equal to 1",
             ),
             (&one, "foo", "x", 0, ""),
             (&all, "min.insync.replicas", "2", 0, ""),

@@ -208,11 +208,12 @@ fn java_double(number: f64) -> String {
 
 fn is_throttled_replicas(items: &[&str]) -> bool {
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    items == ["*"]
-        || items.iter().all(|item| item.split_once(':').is_some_and(|(part, node)| is_number(part) && is_number(node)))
+    // An item may be empty, so that nothing can be appended to the list. Seen on 4.3.1.
+    let is_replica = |item: &str| item.split_once(':').is_some_and(|(part, node)| is_number(part) && is_number(node));
+    items == ["*"] || items.iter().all(|item| item.is_empty() || is_replica(item))
 }
 
-/// ISO 8601 durations as `java.time.Duration.parse` takes them, without signs inside: `PnDTnHnMn.nS`.
+/// ISO 8601 durations as `java.time.Duration.parse` takes them, without signs: `PnDTnHnMn.nS`.
 fn is_auto_offset_reset(text: &str) -> bool {
     if text == "earliest" || text == "latest" {
         return true;
@@ -234,7 +235,9 @@ fn is_auto_offset_reset(text: &str) -> bool {
             }
         }
     }
-    let is_number = |number: &&str| number.parse::<f64>().is_ok() && !number.contains(['E', 'N', 'I']);
+    // A sign would make it negative or redundant, and Kafka takes no negative duration.
+    let is_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let is_number = |number: &&str| is_digits(number) && number.parse::<f64>().is_ok();
     left.is_empty() && !units.is_empty() && units.iter().all(is_number)
 }
 
@@ -332,7 +335,16 @@ mod tests {
         for good in ["earliest", "latest", "by_duration:PT1H", "by_duration:P2DT3H4M5.5S", "by_duration:P1D"] {
             assert!(is_auto_offset_reset(good), "{good}");
         }
-        for bad in ["", "none", "by_duration:", "by_duration:x", "by_duration:P", "by_duration:PT", "by_duration:P1H"] {
+        for bad in [
+            "",
+            "none",
+            "by_duration:",
+            "by_duration:x",
+            "by_duration:P",
+            "by_duration:PT",
+            "by_duration:P1H",
+            "by_duration:PT-1H",
+        ] {
             assert!(!is_auto_offset_reset(bad), "{bad}");
         }
     }

@@ -2,16 +2,29 @@
 
 use super::broker_keys;
 use super::group_keys;
-use super::key::{Key, Mode};
+use super::key::{Key, Mode, Type, Valid};
 use super::topic_keys;
 
 pub(crate) use broker_keys::BROKER_KEYS;
 pub(crate) use group_keys::{CLIENT_METRICS_KEYS, GROUP_KEYS};
 pub(crate) use topic_keys::TOPIC_KEYS;
 
+/// Broker configs that can be set while the broker runs and nowhere else; they are listed where they are set
+/// (`QuotaConfig.brokerQuotaConfigs`).
+static DYNAMIC_ONLY_KEYS: &[Key] = &[
+    Key::new("follower.replication.throttled.rate", Type::Long, Some("9223372036854775807"), Valid::AtLeast(0)),
+    Key::new("leader.replication.throttled.rate", Type::Long, Some("9223372036854775807"), Valid::AtLeast(0)),
+    Key::new(
+        "replica.alter.log.dirs.io.max.bytes.per.second",
+        Type::Long,
+        Some("9223372036854775807"),
+        Valid::AtLeast(0),
+    ),
+];
+
 /// The broker config `name`, with or without the prefix of a listener (`listener.name.NAME.`).
 pub(crate) fn broker_key(name: &str) -> Option<&'static Key> {
-    find(BROKER_KEYS, without_listener_prefix(name).unwrap_or(name))
+    find(BROKER_KEYS, without_listener_prefix(name).unwrap_or(name)).or_else(|| find(DYNAMIC_ONLY_KEYS, name))
 }
 
 /// The topic config `name`.
