@@ -53,7 +53,9 @@ async fn what_does_not_exist_is_unknown() {
     assert!(answer[0]["name"].is_null());
     assert_eq!(answer[0]["topic_id"], id);
 
-    let old = call(&mut connection, api::DELETE_TOPICS, 1, value!({ topic_names: ["fidelity-nowhere"] })).await;
+    let old =
+        call(&mut connection, api::DELETE_TOPICS, 1, value!({ topic_names: ["fidelity-nowhere"], timeout_ms: 10_000 }))
+            .await;
     assert_eq!(old["responses"][0]["error_code"], code::UNKNOWN_TOPIC_OR_PARTITION);
 }
 

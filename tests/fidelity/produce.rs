@@ -209,6 +209,18 @@ async fn partitions_fail_one_by_one() {
 }
 
 #[tokio::test]
+async fn of_a_partition_given_twice_the_last_batch_is_written() {
+    // Seen on 4.3.1: KafkaApis.handleProduceRequest gathers the batches in a map.
+    let (_broker, mut connection) = start().await;
+    let topic = topic(&mut connection, 1, &[]).await;
+    let entry = |value: &str| value!({ index: 0, records: Batch::of([value]).encode() });
+    let data = value!([{ topic_id: topic.id, partition_data: [entry("first"), entry("last")] }]);
+    let answer = connection.call(api::PRODUCE, 13, value!({ acks: -1, timeout_ms: 1_000, topic_data: data })).await;
+    assert_eq!(answer["responses"][0]["partition_responses"].array().len(), 1);
+    assert_eq!(ask::values(&mut connection, &topic, 0, 0).await, ["last"]);
+}
+
+#[tokio::test]
 async fn a_request_without_partitions_has_an_empty_answer_whatever_its_acks() {
     // Spec C.1 rule 5.
     let (_broker, mut connection) = start().await;
