@@ -156,7 +156,8 @@ fn with_batch(rng: &mut Rng) -> Vec<u8> {
             topic_data: [{ name: "t", partition_data: [{ index: index, records: records }] }] });
         (PRODUCE, rng.i16(3..=12), data)
     } else {
-        let wanted = value!({ partition: index, fetch_offset: rng.i64(-1..100), partition_max_bytes: rng.i32(-1..1000) });
+        let wanted =
+            value!({ partition: index, fetch_offset: rng.i64(-1..100), partition_max_bytes: rng.i32(-1..1000) });
         let data = value!({ max_wait_ms: rng.i32(-1..100), min_bytes: rng.i32(-1..1000), max_bytes: rng.i32(..),
             topics: [{ topic: "t", partitions: [wanted] }] });
         (FETCH, rng.i16(4..=12), data)

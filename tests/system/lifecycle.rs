@@ -89,11 +89,8 @@ async fn a_topic_of_the_builder_is_there_at_once_and_spread_over_the_nodes() {
     let mut leaders: Vec<i64> = partitions.iter().map(|partition| partition["leader_id"].int()).collect();
     leaders.sort_unstable();
     assert_eq!(leaders, [5, 5, 6, 6, 7, 7]);
-    let ports: Vec<String> = answer["brokers"]
-        .array()
-        .iter()
-        .map(|node| format!("{}:{}", node["host"].str(), node["port"].int()))
-        .collect();
+    let ports: Vec<String> =
+        answer["brokers"].array().iter().map(|node| format!("{}:{}", node["host"].str(), node["port"].int())).collect();
     assert_eq!(ports.join(","), broker.bootstrap_servers());
 }
 
@@ -180,7 +177,8 @@ async fn records_survive_the_connection_that_wrote_them_and_the_memory_is_given_
     let answer = connection.call(FETCH, 11, fetch).await;
     let batches = Batch::decode_all(answer["responses"][0]["partitions"][0]["records"].bytes().clone());
     assert_eq!(batches[0].records()[0].value.as_deref(), Some(&large[..]));
-    let latest = value!({ replica_id: -1, topics: [{ name: "t", partitions: [{ partition_index: 0, timestamp: -1 }] }] });
+    let latest =
+        value!({ replica_id: -1, topics: [{ name: "t", partitions: [{ partition_index: 0, timestamp: -1 }] }] });
     let answer = connection.call(LIST_OFFSETS, 1, latest).await;
     assert_eq!(answer["topics"][0]["partitions"][0]["offset"], 1);
 }

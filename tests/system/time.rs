@@ -6,9 +6,9 @@ use mockbroker::{Clock, MockBroker};
 use system_tests::api::{FETCH, LIST_OFFSETS, PRODUCE};
 use system_tests::batch::Batch;
 use system_tests::raw::Raw;
-use system_tests::world::eventually;
 use system_tests::value;
 use system_tests::value::Value;
+use system_tests::world::eventually;
 
 fn fetch_that_waits(max_wait_ms: i32) -> Value {
     value!({ max_wait_ms: max_wait_ms, min_bytes: 1, max_bytes: 1_000_000,
@@ -48,15 +48,12 @@ async fn a_long_poll_ends_with_the_data_it_waits_for() {
 #[tokio::test]
 async fn retention_deletes_when_its_time_has_come() {
     // Retention takes whole segments, and the active one once nothing in it is young enough (UnifiedLog.deleteOldSegments).
-    let broker = MockBroker::builder()
-        .clock(Clock::manual())
-        .config("log.retention.ms", "60000")
-        .topic("t", 1)
-        .start()
-        .await;
+    let broker =
+        MockBroker::builder().clock(Clock::manual()).config("log.retention.ms", "60000").topic("t", 1).start().await;
     let mut connection = Raw::connect(broker.bootstrap_servers()).await;
     connection.call(PRODUCE, 9, produce_one()).await;
-    let earliest = value!({ replica_id: -1, topics: [{ name: "t", partitions: [{ partition_index: 0, timestamp: -2 }] }] });
+    let earliest =
+        value!({ replica_id: -1, topics: [{ name: "t", partitions: [{ partition_index: 0, timestamp: -2 }] }] });
     let answer = connection.call(LIST_OFFSETS, 1, earliest.clone()).await;
     assert_eq!(answer["topics"][0]["partitions"][0]["offset"], 0);
     broker.advance(Duration::from_secs(20 * 365 * 24 * 3600));
