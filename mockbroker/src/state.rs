@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use kafka_protocol::error::ResponseError;
 
 use crate::cluster::{
-    Cluster, FetchSessions, Finished, NewTopic, Partition, PartitionFacts, PlannedTopic, SessionContext, SessionRequest,
-    WantedPartition,
+    Cluster, FetchSessions, Finished, NewTopic, Partition, PartitionFacts, PlannedTopic, SessionContext,
+    SessionRequest, WantedPartition,
 };
 use crate::held::HeldFetches;
 use crate::ids::IdSource;
@@ -31,13 +31,7 @@ pub(crate) struct State {
 impl State {
     /// A cluster without topics.
     pub(crate) fn new(cluster: Cluster, ids: IdSource) -> Self {
-        Self {
-            cluster,
-            logs: Logs::default(),
-            held: HeldFetches::default(),
-            ids,
-            sessions: BTreeMap::new(),
-        }
+        Self { cluster, logs: Logs::default(), held: HeldFetches::default(), ids, sessions: BTreeMap::new() }
     }
 
     /// Begins a fetch in the sessions of `node`, and finds out which topics its names stand for now.
@@ -50,9 +44,12 @@ impl State {
         let slots = self.cluster.settings().max_incremental_fetch_session_cache_slots;
         let sessions = self.sessions.entry(node).or_insert_with(|| FetchSessions::new(slots));
         let (context, mut partitions) = sessions.begin(request, now)?;
-        for wanted in partitions.iter_mut().filter(|wanted| !wanted.topic.is_empty()) {
-            let topic = self.cluster.topics().by_name(&wanted.topic);
-            wanted.topic_id = topic.map_or(TopicId::ZERO, |topic| topic.id());
+        let topics = self.cluster.topics();
+        for wanted in &mut partitions {
+            if !wanted.topic.is_empty() {
+                wanted.topic_id = topics.by_name(&wanted.topic).map_or(TopicId::ZERO, |topic| topic.id());
+            }
+            wanted.topic_was_known |= topics.by_id(wanted.topic_id).is_some();
         }
         Ok((context, partitions))
     }
