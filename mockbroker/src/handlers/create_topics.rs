@@ -122,6 +122,8 @@ fn result(cluster: &Cluster, name: &TopicName, plan: &Result<PlannedTopic, Refus
     CreatableTopicResult::default()
         .with_name(name.clone())
         .with_topic_id(topic.id().0)
+        // The codec's default is "".
+        .with_error_message(None)
         .with_num_partitions(i32::try_from(topic.partitions().len()).unwrap_or(i32::MAX))
         .with_replication_factor(i16::try_from(replicas).unwrap_or(i16::MAX))
         .with_configs(Some(configs.collect()))

@@ -6,6 +6,8 @@
 //! Not modelled: an authorizer; waiting for other replicas, since one log stands for all of them.
 //! Source: DeleteRecordsRequest.json; KIP-107; KafkaApis.handleDeleteRecordsRequest, ReplicaManager.deleteRecords.
 
+use std::collections::BTreeMap;
+
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::delete_records_response::{DeleteRecordsPartitionResult, DeleteRecordsTopicResult};
 use kafka_protocol::messages::{DeleteRecordsRequest, DeleteRecordsResponse};
@@ -25,12 +27,17 @@ pub(super) fn handle(
     request: DeleteRecordsRequest,
 ) -> Answer<DeleteRecordsResponse> {
     let mut topics = Vec::with_capacity(request.topics.len());
-    // Kafka answers from a map: a topic without partitions is left out.
+    let mut offsets = BTreeMap::new();
+    for (topic, partition) in request.topics.iter().flat_map(|topic| topic.partitions.iter().map(move |it| (topic, it)))
+    {
+        offsets.insert((&**topic.name, partition.partition_index), partition.offset);
+    }
+    // Kafka works on a map: a topic without partitions is left out, and of a partition named twice the last one counts.
     for topic in request.topics.iter().filter(|topic| !topic.partitions.is_empty()) {
         let mut results: Vec<DeleteRecordsPartitionResult> = Vec::with_capacity(topic.partitions.len());
         for partition in &topic.partitions {
-            let index = PartitionId(partition.partition_index);
-            let outcome = delete(state, ctx, &topic.name, index, partition.offset);
+            let Some(offset) = offsets.remove(&(&**topic.name, partition.partition_index)) else { continue };
+            let outcome = delete(state, ctx, &topic.name, PartitionId(partition.partition_index), offset);
             results.push(result(partition.partition_index, outcome));
         }
         topics.push(DeleteRecordsTopicResult::default().with_name(topic.name.clone()).with_partitions(results));
@@ -58,8 +65,8 @@ fn delete(
     if topic.is_internal() {
         return Err(ResponseError::InvalidTopicException);
     }
-    // A partition that no topic has is one that this node does not lead. Seen on 4.3.1.
-    let led = topic.partition(partition).and_then(|partition| partition.leader()) == Some(ctx.node);
+    let known = topic.partition(partition).ok_or(ResponseError::UnknownTopicOrPartition)?;
+    let led = known.leader() == Some(ctx.node);
     let log = state.logs.partition_mut(topic.id(), partition).filter(|_| led);
     let log = log.ok_or(ResponseError::NotLeaderOrFollower)?;
     // Whoever only compacts deletes nothing; an empty policy may be told to (KIP-1161, 4.2).
@@ -108,7 +115,10 @@ mod tests {
         let mut rig = Rig::new(1, &[]);
         rig.topic("p", 4);
         rig.state.auto_create("__consumer_offsets");
-        assert_eq!(ask(&mut rig, "p", &[(0, 0), (1, -1), (99, 0), (2, -2), (3, 5)]), [(0, 0), (0, 0), (6, -1), (1, -1), (1, -1)]);
+        assert_eq!(
+            ask(&mut rig, "p", &[(0, 0), (1, -1), (99, 0), (2, -2), (3, 5)]),
+            [(0, 0), (0, 0), (3, -1), (1, -1), (1, -1)]
+        );
         assert_eq!(ask(&mut rig, "nope", &[(0, 0)]), [(3, -1)]);
         assert_eq!(ask(&mut rig, "__consumer_offsets", &[(0, 0)]), [(17, -1)]);
         assert_eq!(rig.take_effects(), [], "nothing moved");
