@@ -44,9 +44,12 @@ impl State {
         let slots = self.cluster.settings().max_incremental_fetch_session_cache_slots;
         let sessions = self.sessions.entry(node).or_insert_with(|| FetchSessions::new(slots));
         let (context, mut partitions) = sessions.begin(request, now)?;
-        for wanted in partitions.iter_mut().filter(|wanted| !wanted.topic.is_empty()) {
-            let topic = self.cluster.topics().by_name(&wanted.topic);
-            wanted.topic_id = topic.map_or(TopicId::ZERO, |topic| topic.id());
+        let topics = self.cluster.topics();
+        for wanted in &mut partitions {
+            if !wanted.topic.is_empty() {
+                wanted.topic_id = topics.by_name(&wanted.topic).map_or(TopicId::ZERO, |topic| topic.id());
+            }
+            wanted.topic_was_known |= topics.by_id(wanted.topic_id).is_some();
         }
         Ok((context, partitions))
     }

@@ -157,7 +157,8 @@ impl Raw {
 
     /// Whether nothing came within `window`: the connection is open and the broker silent.
     pub async fn is_silent_for(&mut self, window: Duration) -> bool {
-        tokio::time::timeout(window, self.stream.readable()).await.is_err()
+        // Not `readable`: it may still remember what has been read since.
+        tokio::time::timeout(window, self.stream.peek(&mut [0])).await.is_err()
     }
 }
 

@@ -25,6 +25,8 @@ pub(crate) struct WantedPartition {
     pub(crate) topic: TopicName,
     /// As the request has it (v13+), or of the topic that has the name now; zero if no topic has.
     pub(crate) topic_id: TopicId,
+    /// Whether a topic had this id when the fetch, or an earlier one of its session, began.
+    pub(crate) topic_was_known: bool,
     pub(crate) partition: PartitionId,
     pub(crate) fetch_offset: i64,
     pub(crate) max_bytes: i32,
@@ -120,6 +122,7 @@ impl SessionRequest {
             topic.partitions.iter().map(move |partition| WantedPartition {
                 topic: name.clone(),
                 topic_id: TopicId(topic.topic_id),
+                topic_was_known: false,
                 partition: PartitionId(partition.partition),
                 fetch_offset: partition.fetch_offset,
                 max_bytes: partition.partition_max_bytes,
@@ -135,10 +138,35 @@ impl SessionRequest {
             session_id,
             session_epoch,
             uses_topic_ids: version >= 13,
-            partitions: partitions.collect(),
+            partitions: last_of_each(partitions.collect()),
             forgotten: forgotten.collect(),
         }
     }
+}
+
+/// A partition that is named twice is read once, in the place of its first and as its last says: Kafka gathers them in a
+/// map (FetchRequest.fetchData).
+fn last_of_each(partitions: Vec<WantedPartition>) -> Vec<WantedPartition> {
+    if partitions.len() < 2 {
+        return partitions;
+    }
+    let named = |wanted: &WantedPartition| (wanted.topic_id, wanted.topic.clone(), wanted.partition);
+    let distinct: BTreeSet<_> = partitions.iter().map(|it| (it.topic_id, &it.topic, it.partition)).collect();
+    if distinct.len() == partitions.len() {
+        return partitions;
+    }
+    let mut places = BTreeMap::new();
+    let mut kept: Vec<WantedPartition> = Vec::new();
+    for wanted in partitions {
+        match places.get(&named(&wanted)) {
+            Some(place) => kept[*place] = wanted,
+            None => {
+                places.insert(named(&wanted), kept.len());
+                kept.push(wanted);
+            }
+        }
+    }
+    kept
 }
 
 fn owned(name: &TopicName) -> TopicName {
@@ -248,7 +276,7 @@ impl FetchSessions {
         now: Timestamp,
         mut new_id: impl FnMut() -> i32,
     ) -> i32 {
-        if partitions.is_empty() || !self.make_room(partitions.len(), now) {
+        if !self.make_room(partitions.len(), now) {
             return 0;
         }
         let session_id = loop {
@@ -322,7 +350,10 @@ impl Session {
     fn update(&mut self, request: &SessionRequest) {
         for wanted in &request.partitions {
             match self.partitions.get_mut(&wanted.key(self.uses_topic_ids)) {
-                Some(cached) => cached.wanted = wanted.clone(),
+                Some(cached) => {
+                    let topic_was_known = cached.wanted.topic_was_known;
+                    cached.wanted = WantedPartition { topic_was_known, ..wanted.clone() };
+                }
                 None => self.put(wanted.clone(), -1, -1),
             }
         }
@@ -364,6 +395,7 @@ impl Session {
             include.push(facts.has_records || facts.has_error || facts.has_diverging_epoch || moved);
             cached.high_watermark = if facts.has_error { -1 } else { facts.high_watermark };
             cached.log_start_offset = facts.log_start_offset;
+            cached.wanted.topic_was_known = wanted.topic_was_known;
             if facts.has_records {
                 self.order.remove(&cached.place);
                 cached.place = self.next_place;

@@ -10,6 +10,7 @@ fn wanted(name: &'static str, fetch_offset: i64) -> WantedPartition {
     WantedPartition {
         topic: TopicName(StrBytes::from_static_str(name)),
         topic_id: TopicId::ZERO,
+        topic_was_known: false,
         partition: PartitionId(0),
         fetch_offset,
         max_bytes: 100,

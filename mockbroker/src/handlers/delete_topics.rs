@@ -14,10 +14,10 @@ use kafka_protocol::messages::delete_topics_response::DeletableTopicResult;
 use kafka_protocol::messages::{DeleteTopicsRequest, DeleteTopicsResponse};
 
 use super::answers::{default_text, text};
-use super::{Answer, Api, Ctx};
+use super::{Answer, Api, Ctx, Effect};
 use crate::cluster::Topics;
 use crate::state::State;
-use crate::types::{TopicId, TopicName};
+use crate::types::{PartitionId, TopicId, TopicName};
 
 pub(super) const API: Api = Api::new::<DeleteTopicsRequest>(1, 6);
 
@@ -40,7 +40,11 @@ pub(super) fn handle(
     }
     let found = resolve(state.cluster.topics(), names, ids, &mut results);
     for (id, name) in found {
+        let partitions = state.cluster.topics().by_id(id).map_or(0, |topic| topic.partitions().len());
         state.delete_topic(id);
+        // Whoever waits for one of them has nothing to wait for any more.
+        let gone = (0..).map(PartitionId).take(partitions);
+        ctx.effects.extend(gone.map(|partition| Effect::PartitionMoved(id, partition)));
         results.push(DeletableTopicResult::default().with_name(Some(name)).with_topic_id(id.0));
     }
     // Kafka shuffles, so that nobody can tell absent topics from those that must not be seen.
@@ -203,7 +207,7 @@ mod tests {
         expected.sort_unstable();
         assert_eq!(answered, expected);
         assert_eq!(rig.state.cluster.topics().len(), 0);
-        assert!(rig.state.logs.partition(a, crate::types::PartitionId(0)).is_none());
+        assert!(rig.state.logs.partition(a, PartitionId(0)).is_none());
         assert_ne!(rig.topic("a", 1), a, "the same name gets a new id");
     }
 

@@ -36,8 +36,12 @@ const READ_COMMITTED: i8 = 1;
 
 pub(super) fn handle(state: &mut State, ctx: &mut Ctx<'_>, request: ListOffsetsRequest) -> Answer<ListOffsetsResponse> {
     let twice = named_twice(&request);
+    let mut told = BTreeSet::new();
     let topics = request.topics.iter().map(|topic| {
-        let partitions = topic.partitions.iter().map(|partition| {
+        // What is refused for being named twice is refused once.
+        let mut once = |index: i32| !twice.contains(&(&topic.name, index)) || told.insert((&topic.name, index));
+        let partitions: Vec<_> = topic.partitions.iter().filter(|partition| once(partition.partition_index)).collect();
+        let partitions = partitions.into_iter().map(|partition| {
             let outcome = if twice.contains(&(&topic.name, partition.partition_index)) {
                 Err(ResponseError::InvalidRequest)
             } else {
@@ -59,7 +63,7 @@ pub(super) fn refuse(request: &ListOffsetsRequest, error: ResponseError) -> List
     ListOffsetsResponse::default().with_topics(topics.collect())
 }
 
-/// The partitions that the request names more than once: each time is refused.
+/// The partitions that the request names more than once.
 fn named_twice(request: &ListOffsetsRequest) -> BTreeSet<(&str, i32)> {
     let mut seen = BTreeSet::new();
     let all =

@@ -119,7 +119,8 @@ enum Refusal {
 
 fn readable<'a>(state: &'a State, plan: &FetchPlan, wanted: &WantedPartition) -> Result<&'a PartitionLog, Refusal> {
     let topic = state.cluster.topics().by_id(wanted.topic_id);
-    let missing = if plan.version >= 13 && topic.is_none() {
+    // What has had a name once is known by it, to this fetch and its session, also when the topic is gone.
+    let missing = if plan.version >= 13 && topic.is_none() && !wanted.topic_was_known {
         ResponseError::UnknownTopicId
     } else {
         ResponseError::UnknownTopicOrPartition
@@ -129,7 +130,9 @@ fn readable<'a>(state: &'a State, plan: &FetchPlan, wanted: &WantedPartition) ->
     if !partition.replicas().contains(&plan.node) {
         return Err(Refusal::Log(ResponseError::NotLeaderOrFollower));
     }
-    check_leader_epoch(wanted.current_leader_epoch, partition.leader_epoch()).map_err(Refusal::Log)?;
+    // Unlike in ListOffsets, every negative epoch is none here (FetchRequest.optionalEpoch). Seen on 4.3.1.
+    let leader_epoch = wanted.current_leader_epoch.max(-1);
+    check_leader_epoch(leader_epoch, partition.leader_epoch()).map_err(Refusal::Log)?;
     if plan.version < FOLLOWER_FETCH_VERSION && partition.leader() != Some(plan.node) {
         return Err(Refusal::Log(ResponseError::NotLeaderOrFollower));
     }

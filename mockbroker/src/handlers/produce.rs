@@ -8,6 +8,7 @@
 //! Not modelled: transactions; a transactional batch gets what Kafka says of an unknown transactional id.
 //! Source: ProduceRequest.json; KIP-98, KIP-467; KafkaApis.handleProduceRequest, ReplicaManager.appendRecords.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -57,11 +58,19 @@ struct Target {
     config: Arc<TopicConfig>,
 }
 
+/// What became of one partition of the request so far.
+#[derive(Debug)]
+struct Outcome {
+    /// The log, if there is one.
+    target: Option<Target>,
+    batch: Result<ValidBatch, Rejected>,
+}
+
 /// A request whose batches are validated.
 #[derive(Debug)]
 pub(crate) struct Checked {
     request: ProduceRequest,
-    outcomes: Vec<(Option<Target>, Result<ValidBatch, Rejected>)>,
+    outcomes: Vec<Outcome>,
 }
 
 pub(super) fn handle(state: &mut State, ctx: &mut Ctx<'_>, request: ProduceRequest) -> Answer<ProduceResponse> {
@@ -76,7 +85,8 @@ pub(super) fn refuse(request: &ProduceRequest, error: ResponseError) -> ProduceR
 }
 
 /// First step, under the lock: which log each partition means, by which configs.
-pub(crate) fn admit(state: &State, ctx: &Ctx<'_>, request: ProduceRequest) -> Admitted {
+pub(crate) fn admit(state: &State, ctx: &Ctx<'_>, mut request: ProduceRequest) -> Admitted {
+    keep_last_of_each(&mut request);
     let mut verdicts = Vec::new();
     for topic_data in &request.topic_data {
         let topics = state.cluster.topics();
@@ -112,6 +122,29 @@ pub(crate) fn admit(state: &State, ctx: &Ctx<'_>, request: ProduceRequest) -> Ad
     Admitted { request, verdicts }
 }
 
+/// Of a partition that is named twice the last one counts: Kafka gathers them in a map. Seen on 4.3.1.
+fn keep_last_of_each(request: &mut ProduceRequest) {
+    if matches!(&request.topic_data[..], [topic] if topic.partition_data.len() == 1) {
+        return;
+    }
+    let mut seen = BTreeSet::new();
+    let mut data = request.topic_data.iter().flat_map(|topic| {
+        let of_topic = |data: &PartitionProduceData| (topic.topic_id, &topic.name, data.index);
+        topic.partition_data.iter().map(of_topic)
+    });
+    if data.all(|named| seen.insert(named)) {
+        return;
+    }
+    let mut seen = BTreeSet::new();
+    for topic in request.topic_data.iter_mut().rev() {
+        let all = std::mem::take(&mut topic.partition_data).into_iter().rev();
+        topic.partition_data =
+            all.filter(|data| seen.insert((topic.topic_id, topic.name.clone(), data.index))).collect();
+        topic.partition_data.reverse();
+    }
+    request.topic_data.retain(|topic| !topic.partition_data.is_empty());
+}
+
 /// Why a partition that exists takes no data from this request.
 fn refusal(partition: &Partition, config: &TopicConfig, ctx: &Ctx<'_>, acks: i16) -> Option<ResponseError> {
     if partition.leader() != Some(ctx.node) {
@@ -129,17 +162,17 @@ pub(crate) fn check(admitted: Admitted, version: i16, now: Timestamp) -> Checked
     let mut outcomes: Vec<_> = data
         .zip(verdicts)
         .map(|(data, verdict)| match verdict {
-            Verdict::Unknown(error) => (None, Err(Rejected::from(error))),
+            Verdict::Unknown(error) => Outcome { target: None, batch: Err(Rejected::from(error)) },
             Verdict::Known { log, refusal } => {
                 let checked = check_one(data.records.take(), facts, &log, refusal, now);
-                let checked = checked.map_err(|rejected| rejected.in_partition(&log.topic, log.partition));
-                (Some(log), checked)
+                let batch = checked.map_err(|rejected| rejected.in_partition(&log.topic, log.partition));
+                Outcome { target: Some(log), batch }
             }
         })
         .collect();
-    let refusals = outcomes.iter().filter_map(|(_, outcome)| outcome.as_ref().err());
-    if let Some(rejected) = refusals.into_iter().find(|rejected| rejected.whole_request).cloned() {
-        outcomes = outcomes.iter().map(|_| (None, Err(rejected.clone()))).collect();
+    let mut refusals = outcomes.iter().filter_map(|outcome| outcome.batch.as_ref().err());
+    if let Some(rejected) = refusals.find(|rejected| rejected.whole_request).cloned() {
+        outcomes.iter_mut().for_each(|outcome| outcome.batch = Err(rejected.clone()));
     }
     Checked { request, outcomes }
 }
@@ -186,15 +219,14 @@ pub(crate) fn append(state: &mut State, ctx: &mut Ctx<'_>, checked: Checked) -> 
     let mut all_well = true;
     let partitions: Vec<_> = outcomes
         .into_iter()
-        .map(|(target, checked)| {
-            let outcome = match (&target, checked) {
-                (Some(target), Ok(batch)) => append_one(state, ctx, target, batch, acks)
-                    .map_err(|rejected| rejected.in_partition(&target.topic, target.partition)),
-                (None, Ok(_)) => unreachable!("a batch was checked by the configs of its log"),
-                (_, Err(rejected)) => Err(rejected),
-            };
+        .map(|Outcome { target, batch }| {
+            let appended = batch.and_then(|batch| {
+                let target = target.as_ref().expect("a batch is only checked for a log");
+                let appended = append_one(state, ctx, target, batch, acks);
+                appended.map_err(|rejected| rejected.in_partition(&target.topic, target.partition))
+            });
             let response = PartitionProduceResponse::default();
-            match outcome {
+            match appended {
                 Ok(appended) => response
                     .with_base_offset(appended.base_offset)
                     .with_log_append_time_ms(appended.log_append_time_ms)

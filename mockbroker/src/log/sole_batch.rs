@@ -15,7 +15,7 @@ const LOG_OVERHEAD: usize = 12;
 /// The smallest record of the oldest format (`LegacyRecord.RECORD_OVERHEAD_V0`).
 const SMALLEST_RECORD: i32 = 14;
 
-/// Up to the end of the producer id, which Kafka reads of every batch before it looks at anything else.
+/// Up to the end of the producer id, which Kafka reads of a batch that is alone before it looks at its size.
 const READ_UNCHECKED: usize = 51;
 
 /// Produce v7 is the first that may carry zstd (KIP-110).
@@ -38,9 +38,6 @@ pub(crate) fn sole_batch(records: &Bytes, produce_version: i16) -> Result<Batch,
     if first.magic != 2 {
         return Err(Rejected::outside_log(ResponseError::InvalidRecord));
     }
-    if first.size < READ_UNCHECKED {
-        return Err(Rejected::whole_request(ResponseError::UnknownServerError, None));
-    }
     if produce_version < FIRST_VERSION_WITH_ZSTD && records[22] & 0x07 == Compression::Zstd as u8 {
         return Err(Rejected::outside_log(ResponseError::UnsupportedCompressionType));
     }
@@ -48,6 +45,9 @@ pub(crate) fn sole_batch(records: &Bytes, produce_version: i16) -> Result<Batch,
         Ok(None) => {}
         Ok(Some(_)) => return Err(Rejected::outside_log(ResponseError::InvalidRecord)),
         Err(_) => return Err(Rejected::outside_log(ResponseError::CorruptMessage)),
+    }
+    if first.size < READ_UNCHECKED {
+        return Err(Rejected::whole_request(ResponseError::UnknownServerError, None));
     }
     if first.size < HEADER_BYTES {
         // UnifiedLog.analyzeAndValidateRecords looks at the base offset before the size.

@@ -1,0 +1,34 @@
+//! What Kafka does, one rule per test: asked of a real Kafka when `KAFKA_BOOTSTRAP=host:port` names one, else of the mock.
+//!
+//! A test that passes on only one of the two is a bug of the mock or of the test. Where Kafka does other than its
+//! documents say, the test asserts what Kafka 4.3.1 does, and `docs/KAFKA-NOTES.md` says how that was seen.
+//!
+//! - `connection`, `api_versions`: frames, headers, bad input, order, versions
+//! - `metadata`, `cluster`: topics and nodes as clients see them; FindCoordinator, DescribeCluster
+//! - `create_topics`, `delete_topics`, `create_partitions`, `delete_records`: what is refused, and in which words
+//! - `describe_configs`, `alter_configs`: topic and broker configs
+//! - `produce`, `batches`, `compression`, `idempotence`: what is written, and what comes of it
+//! - `fetch`, `fetch_sessions`, `offsets`: what is read
+//!
+//! Topics have random names, so the tests run side by side on one broker and leave nothing that another one sees.
+
+mod ask;
+mod code;
+
+mod alter_configs;
+mod api_versions;
+mod batches;
+mod cluster;
+mod compression;
+mod connection;
+mod create_partitions;
+mod create_topics;
+mod delete_records;
+mod delete_topics;
+mod describe_configs;
+mod fetch;
+mod fetch_sessions;
+mod idempotence;
+mod metadata;
+mod offsets;
+mod produce;
