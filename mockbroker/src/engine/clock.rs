@@ -44,8 +44,8 @@ impl Clock {
 /// A clock that runs.
 #[derive(Debug)]
 pub(crate) enum Running {
-    /// The wall time at the start, and what has passed since by the monotonic clock.
-    Real { started: Instant, wall: Timestamp },
+    /// The wall time at the start, in full precision since 1970, and what has passed since by the monotonic clock.
+    Real { started: Instant, wall: Duration },
     /// The present, and who waits for it to move.
     Manual(watch::Sender<Timestamp>),
 }
@@ -54,15 +54,17 @@ impl Running {
     /// Starts `clock`.
     pub(crate) fn start(clock: &Clock) -> Self {
         match clock.0 {
-            Kind::Real => Self::Real { started: monotonic_now(), wall: wall_now() },
-            Kind::Manual { start } => Self::Manual(watch::Sender::new(start.unwrap_or_else(wall_now))),
+            Kind::Real => Self::Real { started: monotonic_now(), wall: since_1970() },
+            Kind::Manual { start } => {
+                Self::Manual(watch::Sender::new(start.unwrap_or_else(|| Timestamp::default() + since_1970())))
+            }
         }
     }
 
     /// The present.
     pub(crate) fn now(&self) -> Timestamp {
         match self {
-            Self::Real { started, wall } => *wall + monotonic_now().duration_since(*started),
+            Self::Real { started, wall } => Timestamp::default() + (*wall + monotonic_now().duration_since(*started)),
             Self::Manual(now) => *now.borrow(),
         }
     }
@@ -84,7 +86,9 @@ impl Running {
     /// When `deadline` comes on the runtime's clock; `None` if it comes only by hand.
     pub(crate) fn instant_of(&self, deadline: Timestamp) -> Option<Instant> {
         match self {
-            Self::Real { started, wall } => started.checked_add(deadline.since(*wall)),
+            Self::Real { started, wall } => {
+                started.checked_add(deadline.since(Timestamp::default()).saturating_sub(*wall))
+            }
             Self::Manual(_) => None,
         }
     }
@@ -111,9 +115,8 @@ fn monotonic_now() -> Instant {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the clock is where the time is read")]
-fn wall_now() -> Timestamp {
-    let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    Timestamp::default() + since_1970
+fn since_1970() -> Duration {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or(Duration::ZERO)
 }
 
 #[cfg(test)]
