@@ -17,6 +17,9 @@ const SUBTRACT: i8 = 3;
 /// One change: the key, the operation, the value.
 type Change<'a> = (&'a str, i8, Option<&'a str>);
 
+/// All configs of a resource, for the old AlterConfigs.
+type Configs<'a> = &'a [(&'a str, Option<&'a str>)];
+
 #[tokio::test]
 async fn every_version_sets_and_deletes() {
     // Spec B.12; KIP-339. A key that was deleted has its default again, and may be deleted twice.
@@ -263,7 +266,7 @@ async fn the_old_alter_configs_refuses_in_the_same_words() {
     let topic = topic(&mut connection, 1, &[]).await;
     let node = node_id(&mut connection).await.to_string();
     let not_a_long = "Invalid value x for configuration retention.ms: Not a number of type LONG";
-    let cases: [(i8, &str, &[(&str, Option<&str>)], i16, &str); 7] = [
+    let cases: [(i8, &str, Configs<'_>, i16, &str); 7] = [
         (
             TOPIC,
             &topic.name,
@@ -309,7 +312,7 @@ async fn alter(connection: &mut Raw, topic: &Topic, changes: &[Change<'_>]) -> V
     call(connection, api::INCREMENTAL_ALTER_CONFIGS, 1, body).await["responses"][0].clone()
 }
 
-async fn replace(connection: &mut Raw, version: i16, kind: i8, name: &str, configs: &[(&str, Option<&str>)]) -> Value {
+async fn replace(connection: &mut Raw, version: i16, kind: i8, name: &str, configs: Configs<'_>) -> Value {
     let configs: Vec<_> = configs.iter().map(|(name, value)| value!({ name: *name, value: *value })).collect();
     let body = value!({ resources: [{ resource_type: kind, resource_name: name, configs: configs }] });
     call(connection, api::ALTER_CONFIGS, version, body).await["responses"][0].clone()
@@ -338,5 +341,5 @@ async fn node_id(connection: &mut Raw) -> i64 {
 }
 
 fn error(answer: &Value) -> (i16, &str) {
-    (answer["error_code"].int().try_into().unwrap(), answer["error_message"].str())
+    (answer["error_code"].int().try_into().expect("a code has 16 bits"), answer["error_message"].str())
 }

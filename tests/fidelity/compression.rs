@@ -174,16 +174,16 @@ fn compressed(codec: Codec, batch: &Batch) -> Batch {
         Codec::None => batch.payload.clone(),
         Codec::Gzip => {
             let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-            encoder.write_all(&batch.payload).unwrap();
-            encoder.finish().unwrap().into()
+            encoder.write_all(&batch.payload).expect("memory takes all");
+            encoder.finish().expect("memory takes all").into()
         }
         Codec::Snappy => xerial(&batch.payload),
         Codec::Lz4 => {
             let mut encoder = lz4_flex::frame::FrameEncoder::new(Vec::new());
-            encoder.write_all(&batch.payload).unwrap();
-            encoder.finish().unwrap().into()
+            encoder.write_all(&batch.payload).expect("memory takes all");
+            encoder.finish().expect("memory takes all").into()
         }
-        Codec::Zstd => zstd::encode_all(&batch.payload[..], 3).unwrap().into(),
+        Codec::Zstd => zstd::encode_all(&batch.payload[..], 3).expect("memory takes all").into(),
     };
     Batch { payload, attributes: batch.attributes | codec as i16, ..batch.clone() }
 }
@@ -193,10 +193,16 @@ fn records(batch: &Batch) -> Vec<Record> {
     let mut payload = Vec::new();
     match batch.attributes & 0b111 {
         0 => payload.extend(&batch.payload),
-        1 => drop(GzDecoder::new(&batch.payload[..]).read_to_end(&mut payload).unwrap()),
+        1 => drop(
+            GzDecoder::new(&batch.payload[..]).read_to_end(&mut payload).expect("what the broker serves can be read"),
+        ),
         2 => payload = unxerial(&batch.payload),
-        3 => drop(lz4_flex::frame::FrameDecoder::new(&batch.payload[..]).read_to_end(&mut payload).unwrap()),
-        4 => payload = zstd::decode_all(&batch.payload[..]).unwrap(),
+        3 => drop(
+            lz4_flex::frame::FrameDecoder::new(&batch.payload[..])
+                .read_to_end(&mut payload)
+                .expect("what the broker serves can be read"),
+        ),
+        4 => payload = zstd::decode_all(&batch.payload[..]).expect("what the broker serves can be read"),
         other => panic!("there is no codec {other}"),
     }
     Batch { attributes: 0, payload: payload.into(), ..batch.clone() }.records()
@@ -208,8 +214,8 @@ const XERIAL: [u8; 16] = [0x82, b'S', b'N', b'A', b'P', b'P', b'Y', 0, 0, 0, 0, 
 fn xerial(plain: &[u8]) -> Bytes {
     let mut out = XERIAL.to_vec();
     for block in plain.chunks(32 * 1_024) {
-        let block = snap::raw::Encoder::new().compress_vec(block).unwrap();
-        out.extend(u32::try_from(block.len()).unwrap().to_be_bytes());
+        let block = snap::raw::Encoder::new().compress_vec(block).expect("a block is small");
+        out.extend(u32::try_from(block.len()).expect("a block is small").to_be_bytes());
         out.extend(block);
     }
     out.into()
@@ -220,7 +226,7 @@ fn unxerial(framed: &[u8]) -> Vec<u8> {
     let mut plain = Vec::new();
     while let Some((length, behind)) = rest.split_first_chunk::<4>() {
         let (block, behind) = behind.split_at(u32::from_be_bytes(*length) as usize);
-        plain.extend(snap::raw::Decoder::new().decompress_vec(block).unwrap());
+        plain.extend(snap::raw::Decoder::new().decompress_vec(block).expect("a block is small"));
         rest = behind;
     }
     plain

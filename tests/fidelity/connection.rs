@@ -259,7 +259,7 @@ async fn a_client_that_leaves_in_the_middle_disturbs_nobody() {
 
 /// Sends a request of which only the header is right.
 async fn send_body(connection: &mut Raw, api_key: i16, version: i16, body: &[u8]) {
-    let mut frame = header(schema::request(api_key).unwrap(), version, 1, Some("raw"));
+    let mut frame = header(schema::request(api_key).expect("it exists"), version, 1, Some("raw"));
     frame.extend(body);
     connection.send_frame(&frame).await;
 }

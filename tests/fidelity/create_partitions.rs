@@ -119,5 +119,5 @@ async fn grow(connection: &mut Raw, version: i16, name: &str, count: i32, assign
 }
 
 fn error(answer: &Value) -> (i16, &str) {
-    (answer["error_code"].int().try_into().unwrap(), answer["error_message"].str())
+    (answer["error_code"].int().try_into().expect("a code has 16 bits"), answer["error_message"].str())
 }

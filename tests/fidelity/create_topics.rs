@@ -7,6 +7,9 @@ use uuid::Uuid;
 use crate::ask::{self, call, start, versions, with};
 use crate::code;
 
+/// Partitions and their nodes.
+type Assignments<'a> = &'a [(i32, &'a [i32])];
+
 #[tokio::test]
 async fn every_version_creates_a_topic_and_says_what_it_is() {
     // Spec B.4; CreateTopicsResponse.json: counts and configs from v5, the id from v7.
@@ -109,7 +112,7 @@ async fn a_refused_manual_assignment_says_why() {
     let no_such_broker =
         format!("The manual partition assignment includes broker {nobody}, but no such broker is registered.");
     let twice = format!("The manual partition assignment includes the broker {node} more than once.");
-    let cases: [(&[(i32, &[i32])], &str); 6] = [
+    let cases: [(Assignments<'_>, &str); 6] = [
         (&[(0, &[node]), (0, &[node])], "Found multiple manual partition assignments for partition 0"),
         (&[(0, &[])], "The manual partition assignment includes an empty replica list."),
         (&[(0, &[nobody])], &no_such_broker),
@@ -357,7 +360,7 @@ fn plain(name: &str) -> Value {
     value!({ name: name, num_partitions: 1, replication_factor: 1 })
 }
 
-fn assigned(name: &str, assignments: &[(i32, &[i32])]) -> Value {
+fn assigned(name: &str, assignments: Assignments<'_>) -> Value {
     let assignments: Vec<_> = assignments
         .iter()
         .map(|(partition, brokers)| {
@@ -386,5 +389,5 @@ async fn refused(connection: &mut Raw, topic: Value, error_code: i16, message: &
 
 async fn node_id(connection: &mut Raw) -> i32 {
     let cluster = connection.call(api::DESCRIBE_CLUSTER, 0, value!({})).await;
-    cluster["brokers"][0]["broker_id"].int().try_into().unwrap()
+    cluster["brokers"][0]["broker_id"].int().try_into().expect("an id has 32 bits")
 }

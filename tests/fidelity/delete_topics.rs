@@ -147,5 +147,5 @@ async fn delete(connection: &mut Raw, topics: Value) -> Value {
 }
 
 fn error(answer: &Value) -> (i16, &str) {
-    (answer["error_code"].int().try_into().unwrap(), answer["error_message"].str())
+    (answer["error_code"].int().try_into().expect("a code has 16 bits"), answer["error_message"].str())
 }

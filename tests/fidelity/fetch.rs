@@ -335,7 +335,7 @@ async fn a_fetch_that_waits_is_woken_when_its_topic_is_deleted() {
 
 #[tokio::test]
 async fn an_isolation_level_nobody_knows_fails_the_whole_request() {
-    // Seen on 4.3.1: IsolationLevel.forId throws, and the answer has no partitions from v7 on.
+    // Seen on 4.3.1: IsolationLevel.forId throws, and the answer names no partitions where topics have no names.
     let (_broker, mut connection) = start().await;
     let topic = ten_records(&mut connection).await;
     for level in [2, -1] {

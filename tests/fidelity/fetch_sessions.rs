@@ -291,7 +291,9 @@ fn forgetting(id: i64, epoch: i32, topic: &Topic, partitions: &[i32]) -> Value {
 fn told(answer: &Value) -> Vec<(i64, i16)> {
     let partitions = answer["responses"].array().iter().flat_map(|topic| topic["partitions"].array());
     let mut told: Vec<_> = partitions
-        .map(|partition| (partition["partition_index"].int(), partition["error_code"].int().try_into().unwrap()))
+        .map(|partition| {
+            (partition["partition_index"].int(), partition["error_code"].int().try_into().expect("a code has 16 bits"))
+        })
         .collect();
     told.sort_unstable();
     told

@@ -259,7 +259,7 @@ impl Producer {
         let answer = write(&mut self.connection, &self.topic, 0, batch).await;
         match answer["error_code"].int() {
             0 => Ok(answer["base_offset"].int()),
-            error_code => Err(error_code.try_into().unwrap()),
+            error_code => Err(error_code.try_into().expect("a code has 16 bits")),
         }
     }
 

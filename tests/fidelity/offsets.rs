@@ -260,7 +260,7 @@ async fn list(connection: &mut Raw, version: i16, topic: &Topic, partition: i32,
     let answer = call(connection, api::LIST_OFFSETS, version, offset_at(topic, partition, timestamp)).await;
     let told = &answer["topics"][0]["partitions"][0];
     assert_eq!(told["partition_index"], partition);
-    let error_code = told["error_code"].int().try_into().unwrap();
+    let error_code = told["error_code"].int().try_into().expect("a code has 16 bits");
     (error_code, told["timestamp"].int(), told["offset"].int(), told.field("leader_epoch").map(Value::int))
 }
 
@@ -276,5 +276,9 @@ async fn end_of(
     let body = value!({ replica_id: -1, topics: [{ topic: &topic.name, partitions: [partition] }] });
     let answer = call(connection, api::OFFSET_FOR_LEADER_EPOCH, version, body).await;
     let told = &answer["topics"][0]["partitions"][0];
-    (told["error_code"].int().try_into().unwrap(), told["leader_epoch"].int(), told["end_offset"].int())
+    (
+        told["error_code"].int().try_into().expect("a code has 16 bits"),
+        told["leader_epoch"].int(),
+        told["end_offset"].int(),
+    )
 }
