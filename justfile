@@ -5,7 +5,7 @@
 pre-commit: fmt-check lint unit tidy
 
 # What CI runs.
-ci: test fmt-check lint doc fidelity-kafka foreign
+ci: test fmt-check lint doc hostile-million fidelity-kafka foreign
 
 # The README's command: everything that needs no other program.
 test:
@@ -40,9 +40,13 @@ system:
 hostile:
     cargo test -p system-tests --test hostile
 
-# The same with a hundred times the bodies, for as long as it takes.
+# The same with a million frames at a running broker.
+hostile-million:
+    HOSTILE_FRAMES=1000000 cargo test --profile quick -p system-tests --test hostile
+
+# The same with more of everything, for as long as it takes. HOSTILE_SEED makes it another run.
 hostile-long:
-    HOSTILE_BODIES=20000 cargo test --release -p system-tests --test hostile
+    HOSTILE_FRAMES=20000000 HOSTILE_BODIES=20000 cargo test --profile quick -p system-tests --test hostile
 
 # The house rules that a test can check.
 tidy:

@@ -15,6 +15,9 @@ use system_tests::{codec, generate, value};
 
 use crate::number;
 
+/// The one topic that is there; no generator hits on its name, so no frame deletes it.
+const TOPIC: &str = "stands-through-it-all";
+
 /// After so many frames a new broker takes over: what a hostile client may lawfully create is not what is measured.
 const FRAMES_OF_A_LIFE: u64 = 2_000;
 
@@ -63,7 +66,7 @@ async fn one_life(seed: u64, frames: u64) -> Outcomes {
     let broker = MockBroker::builder()
         .clock(Clock::manual())
         .config("connections.max.idle.ms", i64::MAX.to_string())
-        .topic("t", 2)
+        .topic(TOPIC, 2)
         .start()
         .await;
     let mut control = Raw::connect(broker.bootstrap_servers()).await;
@@ -82,7 +85,7 @@ async fn one_life(seed: u64, frames: u64) -> Outcomes {
         }
     }
     // The others are served as if nothing had been.
-    let answer = control.call(METADATA, 12, value!({ topics: [{ name: "t" }] })).await;
+    let answer = control.call(METADATA, 12, value!({ topics: [{ name: TOPIC }] })).await;
     assert_eq!(answer["topics"][0]["partitions"].array().len(), 2, "seed {seed}");
     broker.assert_healthy();
     outcomes
@@ -153,13 +156,13 @@ fn with_batch(rng: &mut Rng) -> Vec<u8> {
         let records = if rng.u8(..16) == 0 { Value::Null } else { batch(rng).into() };
         let acks = rng.i16(-1..=1);
         let data = value!({ acks: acks, timeout_ms: 1000,
-            topic_data: [{ name: "t", partition_data: [{ index: index, records: records }] }] });
+            topic_data: [{ name: TOPIC, partition_data: [{ index: index, records: records }] }] });
         (PRODUCE, rng.i16(3..=12), data)
     } else {
         let wanted =
             value!({ partition: index, fetch_offset: rng.i64(-1..100), partition_max_bytes: rng.i32(-1..1000) });
         let data = value!({ max_wait_ms: rng.i32(-1..100), min_bytes: rng.i32(-1..1000), max_bytes: rng.i32(..),
-            topics: [{ topic: "t", partitions: [wanted] }] });
+            topics: [{ topic: TOPIC, partitions: [wanted] }] });
         (FETCH, rng.i16(4..=12), data)
     };
     let message = schema::request(key).expect("both are there");

@@ -218,6 +218,14 @@ mod tests {
     }
 
     #[test]
+    fn what_is_advertised_changes_only_on_purpose() {
+        let rows = advertised().map(|api| format!("{:>3} {} {}-{}", api.key, api.name, api.min, api.max));
+        let table = rows.collect::<Vec<_>>().join("\n");
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/snapshots");
+        insta::with_settings!({ snapshot_path => folder, omit_expression => true }, { insta::assert_snapshot!(table) });
+    }
+
+    #[test]
     fn every_refusal_encodes_at_every_version() {
         for (entry, request) in defaults::requests() {
             for version in entry.min..=entry.max {
