@@ -108,20 +108,22 @@ pub(crate) fn rust() -> Vec<Source> {
 pub(crate) fn collect(folder: &Path, wanted: &mut dyn FnMut(&str) -> bool, sources: &mut Vec<Source>) {
     let mut entries: Vec<PathBuf> = fs::read_dir(folder)
         .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
-        .map(|entry| entry.unwrap().path())
+        .map(|entry| entry.expect("an entry of a folder that is there").path())
         .collect();
     entries.sort();
     for path in entries {
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let name = path.file_name().expect("an entry has a name").to_string_lossy().into_owned();
         if path.is_dir() {
             if !["target", "node_modules", ".git", "__pycache__"].contains(&name.as_str()) {
                 collect(&path, wanted, sources);
             }
             continue;
         }
-        let relative = path.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
+        let relative =
+            path.strip_prefix(root()).expect("the walk stays in the repository").to_string_lossy().into_owned();
         if wanted(&relative) {
-            sources.push(Source::new(&relative, &String::from_utf8_lossy(&fs::read(&path).unwrap())));
+            let bytes = fs::read(&path).unwrap_or_else(|error| panic!("{relative}: {error}"));
+            sources.push(Source::new(&relative, &String::from_utf8_lossy(&bytes)));
         }
     }
 }
@@ -134,7 +136,7 @@ pub(crate) fn read(path: &str) -> Source {
 
 /// The root of the repository.
 pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is in the repository").to_owned()
 }
 
 /// The offsets at which a word stands by itself.
