@@ -80,3 +80,7 @@ pub use time::Timestamp;
 pub use types::{NodeId, PartitionId, ProducerId, TopicId, TopicName};
 #[doc(hidden)]
 pub use wire::{guard, schema};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
