@@ -30,7 +30,7 @@ fidelity:
 
 # The same tests, asked of a real Kafka (java >= 17 and mvn).
 fidelity-kafka:
-    tests/real-kafka/real-kafka exec -- cargo test -p system-tests --test fidelity --test hostile
+    tests/real-kafka/real-kafka exec -- cargo test --no-fail-fast -p system-tests --test fidelity --test hostile
 
 # Client and mock together.
 system:
