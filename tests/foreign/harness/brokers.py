@@ -21,7 +21,8 @@ def broker(arguments: argparse.Namespace) -> Iterator[str]:
         profile = ["--release"] if arguments.release else []
         subprocess.run(["cargo", "build", "--quiet", *profile, "-p", "mockbroker"], cwd=REPOSITORY, check=True)
         command = ["cargo", "run", "--quiet", *profile, "-p", "mockbroker", "--", "serve", "--port", "0"]
-    command += ["--brokers", str(arguments.brokers)]
+    # The records bear timestamps of 2024: any Kafka whose retention is seven days deletes them at its next pass.
+    command += ["--brokers", str(arguments.brokers), "--property", "log.retention.ms=-1"]
     with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as process:
         try:
             ready = process.stdout.readline().split()
