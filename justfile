@@ -5,7 +5,7 @@
 pre-commit: fmt-check lint unit tidy
 
 # What CI runs.
-ci: test fmt-check lint doc hostile-million fidelity-kafka foreign
+ci: test fmt-check lint doc hostile-million fidelity-kafka leaders-kafka foreign
 
 # The README's command: everything that needs no other program.
 test:
@@ -31,6 +31,10 @@ fidelity:
 # The same tests, asked of a real Kafka (java >= 17 and mvn).
 fidelity-kafka:
     tests/real-kafka/real-kafka exec -- cargo test --no-fail-fast -p system-tests --test fidelity --test hostile
+
+# A cluster of three nodes, asked of three real ones.
+leaders-kafka:
+    tests/real-kafka/real-kafka exec --brokers 3 -- cargo test -p system-tests --test leaders
 
 # Client and mock together.
 system:
