@@ -25,6 +25,7 @@ async fn the_mock_answers_as_kafka_does() {
     let mut transcripts = Vec::new();
     for scenario in scenarios::all().iter().filter(|scenario| scenario.name.starts_with(&only)) {
         for version in scenarios::versions(scenario.api_key) {
+            println!("{} v{version}", scenario.name);
             let theirs = scenario.run(kafka.address(), version, &base).await;
             let ours = scenario.run(mock.address(), version, &base).await;
             found.extend(compare::differences(scenario, &theirs, &ours));

@@ -44,6 +44,7 @@ pub fn write(transcripts: &[(Scenario, Transcript)], head: &str) -> io::Result<u
                 Outcome::Answer(frame) => put_hex(text, '<', frame),
                 Outcome::Closed => text.push_str("< closed\n"),
                 Outcome::Silent => text.push_str("< silent\n"),
+                Outcome::Stuck => text.push_str("< stuck\n"),
             }
         }
     }
@@ -92,6 +93,7 @@ fn step(label: &str, frames: &str) -> Step {
     let outcome = match of("< ").as_str() {
         "closed" => Outcome::Closed,
         "silent" => Outcome::Silent,
+        "stuck" => Outcome::Stuck,
         answer => Outcome::Answer(from_hex(answer)),
     };
     let number = |at: usize| i16::from_be_bytes([request[at], request[at + 1]]);

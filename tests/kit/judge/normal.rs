@@ -84,7 +84,8 @@ pub fn answers(transcript: &Transcript) -> Vec<Value> {
     let mut seen = Seen { token: &transcript.token, numbers: HashMap::new() };
     let answers = transcript.steps.iter().map(|step| match step.outcome {
         Outcome::Closed => Value::from("closes the connection"),
-        Outcome::Silent => Value::from("does not answer"),
+        Outcome::Silent => Value::from("does not answer, but the next request"),
+        Outcome::Stuck => Value::from("never answers"),
         Outcome::Answer(_) => {
             let answer = step.answer().unwrap_or_else(|fault| panic!("{}: {fault}", step.label));
             seen.normalize(step.api_key, "", answer)

@@ -1,6 +1,7 @@
 //! One program of requests against one broker. What is recorded as a step is compared; what sets it up is not.
 
 use std::pin::Pin;
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use mockbroker::schema::{self, Field, Kind, Message};
@@ -8,11 +9,14 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::batch::Batch;
-use crate::raw::{self, PATIENCE, patiently};
+use crate::raw::{self, patiently};
 use crate::{Raw, Value, api, codec, value};
 
 /// The correlation id of the question that follows one that is not to be answered.
 const PROBE: i32 = 1_000_000;
+
+/// How long an answer may take. Some never come, so this is waited for.
+const LONG_ENOUGH: Duration = Duration::from_secs(5);
 
 /// A program for one API, run once at every version of it.
 #[derive(Clone, Copy)]
@@ -64,6 +68,8 @@ pub enum Outcome {
     Closed,
     /// It goes on to the next request.
     Silent,
+    /// It does nothing any more.
+    Stuck,
 }
 
 /// A topic of a program.
@@ -121,10 +127,10 @@ impl Run {
     pub async fn step_bytes(&mut self, label: &str, api_key: i16, version: i16, body: &[u8]) -> Value {
         let frame = self.frame(api_key, version, body);
         self.connection.send_frame(&frame).await;
-        let outcome = match timeout(PATIENCE, self.connection.try_read_frame()).await {
+        let outcome = match timeout(LONG_ENOUGH, self.connection.try_read_frame()).await {
             Ok(Ok(answer)) => Outcome::Answer(answer),
             Ok(Err(_)) => Outcome::Closed,
-            Err(_) => Outcome::Silent,
+            Err(_) => Outcome::Stuck,
         };
         if !matches!(outcome, Outcome::Answer(_)) {
             self.connection = Raw::connect(&self.address).await;
@@ -139,11 +145,11 @@ impl Run {
         self.connection.send_frame(&frame).await;
         let request = schema::request(api::API_VERSIONS).expect("it is in the schema");
         self.connection.send_frame(&raw::header(request, 0, PROBE, None)).await;
-        let read = patiently("an answer or none", self.connection.try_read_frame()).await;
-        let outcome = match read {
-            Ok(answer) if answer.starts_with(&PROBE.to_be_bytes()) => Outcome::Silent,
-            Ok(answer) => Outcome::Answer(answer),
-            Err(_) => Outcome::Closed,
+        let outcome = match timeout(LONG_ENOUGH, self.connection.try_read_frame()).await {
+            Ok(Ok(answer)) if answer.starts_with(&PROBE.to_be_bytes()) => Outcome::Silent,
+            Ok(Ok(answer)) => Outcome::Answer(answer),
+            Ok(Err(_)) => Outcome::Closed,
+            Err(_) => Outcome::Stuck,
         };
         if outcome != Outcome::Silent {
             self.connection = Raw::connect(&self.address).await;
@@ -159,7 +165,7 @@ impl Run {
 
     /// Asks until the answer is as `ready` says; not compared.
     pub async fn until(&mut self, api_key: i16, version: i16, body: Value, ready: impl Fn(&Value) -> bool) -> Value {
-        let what = format!("API {api_key} to answer otherwise to {body:?}");
+        let what = format!("{} to answer API {api_key} otherwise to {body:?}", self.address);
         let asked = async {
             loop {
                 let answer = self.ask(api_key, version, body.clone()).await;
@@ -231,6 +237,9 @@ impl Run {
     fn record(&mut self, label: &str, api_key: i16, version: i16, request: Bytes, outcome: Outcome) -> Value {
         let known = self.transcript.steps.iter().any(|step| step.label == label);
         assert!(!known, "{} has two steps {label:?}", self.transcript.scenario);
+        if outcome == Outcome::Stuck {
+            println!("{} never answers {} v{version}: {label}", self.address, self.transcript.scenario);
+        }
         let step = Step { label: label.to_owned(), api_key, version, request, outcome };
         let answer = step.answer().unwrap_or_else(|fault| {
             panic!("{} answered {} {label:?} v{version} with nonsense: {fault}", self.address, self.transcript.scenario)

@@ -67,8 +67,10 @@ pub(super) async fn request_refusals(run: &mut Run) {
     run.step("a partition twice", several(1, vec![twice])).await;
     let once = data(&topic, vec![(0, batch.clone().into())]);
     run.step("a topic twice", several(1, vec![once.clone(), once])).await;
-    run.step("null records", one(&topic, 1, 0, Value::Null)).await;
-    run.step_unanswered("null records, acks=0", one(&topic, 0, 0, Value::Null)).await;
+    if run.version == 3 {
+        // Kafka takes its time not to answer this.
+        run.step("null records", one(&topic, 1, 0, Value::Null)).await;
+    }
     run.step("no records", one(&topic, 1, 0, Bytes::new())).await;
     run.step_unanswered("no records, acks=0", one(&topic, 0, 0, Bytes::new())).await;
     run.step("a transactional batch", one(&topic, 1, 0, Batch::of(["a"]).from_producer(7, 0, 0).transactional().encode()))
