@@ -6,8 +6,7 @@
 
 use std::env;
 
-use mockbroker::MockBroker;
-use system_tests::judge::{Difference, capture, compare, explained};
+use system_tests::judge::{self, Difference, capture, compare, explained};
 use system_tests::scenarios;
 use system_tests::world::Broker;
 
@@ -19,7 +18,7 @@ async fn the_mock_answers_as_kafka_does() {
         return;
     };
     let only = env::var("ONLY").unwrap_or_default();
-    let mock = Broker::mock(MockBroker::builder().first_node_id(1).start().await);
+    let mock = judge::mock().await;
     let base = format!("{:06x}", fastrand::u32(..1 << 24));
     let mut found: Vec<Difference> = Vec::new();
     let mut transcripts = Vec::new();

@@ -26,8 +26,8 @@ pub struct Rule {
 pub enum How {
     /// Its value is not compared; that it is there is.
     Mask,
-    /// It is the nth one of its kind that this transcript shows. 0 and less are compared as they are.
-    Number,
+    /// It is the nth one of its kind that this transcript shows. What is less than this is compared as it is.
+    Number(i64),
     /// The elements of the array are sorted.
     Sort,
     /// Record batches are compared field by field.
@@ -41,6 +41,12 @@ pub enum How {
 const fn rule(api_key: Option<i16>, path: &'static str, how: How, reason: &'static str) -> Rule {
     Rule { api_key, path, how, reason }
 }
+
+const MAPS: &str = "the answers come out of hash maps in Kafka";
+
+/// The fields that say which element of an array it is.
+const IDENTITY: &[&str] =
+    &["name", "topic", "topic_name", "topic_id", "partition_index", "index", "partition", "resource_type", "resource_name"];
 
 /// All of them. Two more hold everywhere: ids (`uuid`) are numbered in the order in which they appear, and the token of
 /// the run is a star wherever text has it.
@@ -58,10 +64,24 @@ pub const RULES: &[Rule] = &[
     rule(Some(api::DESCRIBE_CONFIGS), "results.configs", How::Sort, "the order is that of a hash map in Kafka"),
     rule(Some(api::DESCRIBE_CONFIGS), "results.configs", How::Whereabouts, "addresses and directories"),
     rule(Some(api::CREATE_TOPICS), "topics", How::Sort, "refusals and successes come out of hash maps in Kafka"),
+    rule(Some(api::LIST_OFFSETS), "topics", How::Sort, MAPS),
+    rule(Some(api::LIST_OFFSETS), "topics.partitions", How::Sort, MAPS),
+    rule(Some(api::DELETE_RECORDS), "topics", How::Sort, MAPS),
+    rule(Some(api::DELETE_RECORDS), "topics.partitions", How::Sort, MAPS),
+    rule(Some(api::OFFSET_FOR_LEADER_EPOCH), "topics", How::Sort, MAPS),
+    rule(Some(api::OFFSET_FOR_LEADER_EPOCH), "topics.partitions", How::Sort, MAPS),
+    rule(Some(api::PRODUCE), "responses", How::Sort, MAPS),
+    rule(Some(api::PRODUCE), "responses.partition_responses", How::Sort, MAPS),
+    rule(Some(api::ALTER_CONFIGS), "responses", How::Sort, MAPS),
+    rule(Some(api::INCREMENTAL_ALTER_CONFIGS), "responses", How::Sort, MAPS),
+    rule(Some(api::CREATE_PARTITIONS), "results", How::Sort, MAPS),
+    rule(Some(api::LIST_CONFIG_RESOURCES), "config_resources", How::Sort, MAPS),
+    rule(Some(api::API_VERSIONS), "supported_features", How::Sort, MAPS),
+    rule(Some(api::API_VERSIONS), "finalized_features", How::Sort, MAPS),
     rule(Some(api::FETCH), "*.records", How::Batches, "ids of producers and times are in them"),
-    rule(Some(api::FETCH), "session_id", How::Number, "random (FetchSessionCache.newSessionId)"),
-    rule(Some(api::INIT_PRODUCER_ID), "producer_id", How::Number, "the next one of a block"),
-    rule(Some(api::PRODUCE), "*.log_append_time_ms", How::Number, "a time"),
+    rule(Some(api::FETCH), "session_id", How::Number(1), "random (FetchSessionCache.newSessionId)"),
+    rule(Some(api::INIT_PRODUCER_ID), "producer_id", How::Number(0), "the next one of a block"),
+    rule(Some(api::PRODUCE), "*.log_append_time_ms", How::Number(1), "a time"),
 ];
 
 /// Configs of a broker that say where it is and not how it behaves.
@@ -134,12 +154,12 @@ impl Seen<'_> {
         match (how, value) {
             (_, Value::Null) => Value::Null,
             (How::Mask, _) => Value::from("(masked)"),
-            (How::Number, Value::Int(number)) if number > 0 => {
+            (How::Number(least), Value::Int(number)) if number >= least => {
                 let kind = path.rsplit('.').next().unwrap_or(path).to_owned();
                 self.number(&kind, &number.to_string())
             }
             (How::Sort, Value::Array(mut elements)) => {
-                elements.sort_by_key(|element| format!("{element:?}"));
+                elements.sort_by_cached_key(|element| (identity(element), format!("{element:?}")));
                 Value::Array(elements)
             }
             (How::Batches, Value::Bytes(bytes)) => self.batches(bytes),
@@ -195,6 +215,13 @@ impl Rule {
                 None => path == self.path,
             }
     }
+}
+
+/// Which element it is.
+fn identity(element: &Value) -> Vec<String> {
+    let Value::Struct(fields) = element else { return Vec::new() };
+    let known = |name: &&str| fields.iter().find(|(field, _)| field == name);
+    IDENTITY.iter().filter_map(known).map(|(_, value)| format!("{value:?}")).collect()
 }
 
 /// A config entry without its value, if that is an address or a directory; those of its synonyms likewise.
