@@ -5,7 +5,7 @@
 pre-commit: fmt-check lint unit tidy
 
 # What CI runs.
-ci: test fmt-check lint doc hostile-million fidelity-kafka leaders-kafka foreign
+ci: test fmt-check lint doc hostile-million fidelity-kafka leaders-kafka foreign suites
 
 # The README's command: everything that needs no other program.
 test:
@@ -63,6 +63,14 @@ foreign:
 # The same clients against a real Kafka.
 foreign-kafka:
     tests/foreign/run all --real
+
+# The test suites of other clients, against the mock (tests/suites/README.md).
+suites:
+    tests/suites/run
+
+# The same against a real Kafka.
+suites-kafka:
+    tests/suites/run --real
 
 # A real Kafka on port 9092, until Ctrl-C.
 kafka:

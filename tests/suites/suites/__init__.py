@@ -1,0 +1,1 @@
+"""The suites, how they are run, and what is kept of it."""
