@@ -5,12 +5,15 @@
 //! - [`batch`]: record batches, right and wrong
 //! - [`generate`]: random and hostile bodies
 //! - [`world`]: the broker under test
+//! - [`scenarios`]: programs of requests; [`judge`]: what a real Kafka and the mock say to them, compared
 
 pub mod api;
 pub mod batch;
 pub mod codec;
 pub mod generate;
+pub mod judge;
 pub mod raw;
+pub mod scenarios;
 pub mod value;
 pub mod world;
 

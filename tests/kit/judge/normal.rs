@@ -1,0 +1,250 @@
+//! What may differ between two brokers that are both Kafka, and how that is taken out of an answer. Nothing else is.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+
+use crate::batch::{Batch, HEADER_SIZE, LOG_APPEND_TIME};
+use crate::judge::run::{Outcome, Transcript};
+use crate::{Value, api, scenarios, value};
+
+/// One kind of difference that is none.
+#[derive(Clone, Copy, Debug)]
+pub struct Rule {
+    /// The API; `None` for every one.
+    pub api_key: Option<i16>,
+    /// The names of the fields down to this one, arrays not counted. `*.` in front stands for any names.
+    pub path: &'static str,
+    /// What is done with it.
+    pub how: How,
+    /// Why Kafka itself does not promise it.
+    pub reason: &'static str,
+}
+
+/// How a field is made comparable.
+#[derive(Clone, Copy, Debug)]
+pub enum How {
+    /// Its value is not compared; that it is there is.
+    Mask,
+    /// It is the nth one of its kind that this transcript shows. What is less than this is compared as it is.
+    Number(i64),
+    /// The elements of the array are sorted.
+    Sort,
+    /// Record batches are compared field by field.
+    Batches,
+    /// APIs that the mock does not serve are left out.
+    Served,
+    /// Entries of configs that say where this broker is are left without their value.
+    Whereabouts,
+}
+
+const fn rule(api_key: Option<i16>, path: &'static str, how: How, reason: &'static str) -> Rule {
+    Rule { api_key, path, how, reason }
+}
+
+const MAPS: &str = "the answers come out of hash maps in Kafka";
+
+/// The fields that say which element of an array it is.
+const IDENTITY: &[&str] =
+    &["name", "topic", "topic_name", "topic_id", "partition_index", "index", "partition", "resource_type", "resource_name"];
+
+/// All of them. Two more hold everywhere: ids (`uuid`) are numbered in the order in which they appear, and the token of
+/// the run is a star wherever text has it.
+pub const RULES: &[Rule] = &[
+    rule(None, "*.throttle_time_ms", How::Mask, "a quota's delay is a time"),
+    rule(Some(api::METADATA), "brokers.port", How::Mask, "where the broker listens"),
+    rule(Some(api::METADATA), "topics", How::Sort, MAPS),
+    rule(Some(api::METADATA), "cluster_id", How::Mask, "given to a cluster when its storage is formatted"),
+    rule(Some(api::DESCRIBE_CLUSTER), "brokers.port", How::Mask, "where the broker listens"),
+    rule(Some(api::DESCRIBE_CLUSTER), "cluster_id", How::Mask, "given to a cluster when its storage is formatted"),
+    rule(Some(api::FIND_COORDINATOR), "port", How::Mask, "where the broker listens"),
+    rule(Some(api::FIND_COORDINATOR), "coordinators.port", How::Mask, "where the broker listens"),
+    rule(Some(api::API_VERSIONS), "finalized_features_epoch", How::Mask, "an offset of the metadata log"),
+    rule(Some(api::API_VERSIONS), "api_keys", How::Served, "what is not modelled is not advertised (COMPATIBILITY.md)"),
+    rule(Some(api::DELETE_TOPICS), "responses", How::Sort, "ControllerApis.deleteTopics shuffles them"),
+    rule(Some(api::DESCRIBE_CONFIGS), "results.configs", How::Sort, "the order is that of a hash map in Kafka"),
+    rule(Some(api::DESCRIBE_CONFIGS), "results.configs", How::Whereabouts, "addresses and directories"),
+    rule(Some(api::CREATE_TOPICS), "topics", How::Sort, "refusals and successes come out of hash maps in Kafka"),
+    rule(Some(api::LIST_OFFSETS), "topics", How::Sort, MAPS),
+    rule(Some(api::LIST_OFFSETS), "topics.partitions", How::Sort, MAPS),
+    rule(Some(api::DELETE_RECORDS), "topics", How::Sort, MAPS),
+    rule(Some(api::DELETE_RECORDS), "topics.partitions", How::Sort, MAPS),
+    rule(Some(api::OFFSET_FOR_LEADER_EPOCH), "topics", How::Sort, MAPS),
+    rule(Some(api::OFFSET_FOR_LEADER_EPOCH), "topics.partitions", How::Sort, MAPS),
+    rule(Some(api::PRODUCE), "responses", How::Sort, MAPS),
+    rule(Some(api::PRODUCE), "responses.partition_responses", How::Sort, MAPS),
+    rule(Some(api::ALTER_CONFIGS), "responses", How::Sort, MAPS),
+    rule(Some(api::INCREMENTAL_ALTER_CONFIGS), "responses", How::Sort, MAPS),
+    rule(Some(api::CREATE_PARTITIONS), "results", How::Sort, MAPS),
+    rule(Some(api::LIST_CONFIG_RESOURCES), "config_resources", How::Sort, MAPS),
+    rule(Some(api::API_VERSIONS), "supported_features", How::Sort, MAPS),
+    rule(Some(api::API_VERSIONS), "finalized_features", How::Sort, MAPS),
+    rule(Some(api::FETCH), "*.records", How::Batches, "ids of producers and times are in them"),
+    rule(Some(api::FETCH), "session_id", How::Number(1), "random (FetchSessionCache.newSessionId)"),
+    rule(Some(api::INIT_PRODUCER_ID), "producer_id", How::Number(0), "the next one of a block"),
+    rule(Some(api::PRODUCE), "*.log_append_time_ms", How::Number(1), "a time"),
+];
+
+/// Configs of a broker that say where it is and not how it behaves.
+const WHEREABOUTS: &[&str] = &[
+    "advertised.listeners",
+    "controller.quorum.voters",
+    "listeners",
+    "log.dir",
+    "log.dirs",
+    "broker.rack",
+    // The mock has no listener for controllers and knows its own by no name.
+    "inter.broker.listener.name",
+    "listener.security.protocol.map",
+];
+
+/// What the broker did in each step, made comparable.
+///
+/// # Panics
+///
+/// If an answer is not one; [`crate::judge::Run`] has looked at each before.
+#[must_use]
+pub fn answers(transcript: &Transcript) -> Vec<Value> {
+    let mut seen = Seen { token: &transcript.token, numbers: HashMap::new() };
+    let answers = transcript.steps.iter().map(|step| match step.outcome {
+        Outcome::Closed => Value::from("closes the connection"),
+        Outcome::Silent => Value::from("does not answer, but the next request"),
+        Outcome::Stuck => Value::from("never answers"),
+        Outcome::Answer(_) => {
+            let answer = step.answer().unwrap_or_else(|fault| panic!("{}: {fault}", step.label));
+            seen.normalize(step.api_key, "", answer)
+        }
+    });
+    answers.collect()
+}
+
+/// The questions, made comparable; null for what is no request.
+#[must_use]
+pub fn questions(transcript: &Transcript) -> Vec<Value> {
+    let mut seen = Seen { token: &transcript.token, numbers: HashMap::new() };
+    let steps = transcript.steps.iter();
+    steps.map(|step| step.question().map_or(Value::Null, |question| seen.normalize(-1, "", question))).collect()
+}
+
+/// What a transcript has shown so far.
+struct Seen<'a> {
+    token: &'a str,
+    /// By kind, what was seen, in order.
+    numbers: HashMap<String, Vec<String>>,
+}
+
+impl Seen<'_> {
+    fn normalize(&mut self, api_key: i16, path: &str, value: Value) -> Value {
+        let rules = || RULES.iter().filter(|rule| rule.is_for(api_key, path));
+        let mut value = match value {
+            Value::Str(text) => Value::Str(text.replace(self.token, "*")),
+            Value::Uuid(id) if !id.is_nil() => self.number("id", &id.to_string()),
+            Value::Array(mut elements) => {
+                // Before anything in them is numbered: the numbers go by the order.
+                if rules().any(|rule| matches!(rule.how, How::Sort)) {
+                    elements.sort_by_cached_key(|element| self.identity(element));
+                }
+                Value::Array(elements.into_iter().map(|element| self.normalize(api_key, path, element)).collect())
+            }
+            Value::Struct(fields) => {
+                let inner = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+                let fields = fields.into_iter();
+                Value::Struct(fields.map(|(name, field)| (name, self.normalize(api_key, &inner(name), field))).collect())
+            }
+            other => other,
+        };
+        for rule in rules() {
+            value = self.apply(rule.how, path, value);
+        }
+        value
+    }
+
+    fn apply(&mut self, how: How, path: &str, value: Value) -> Value {
+        match (how, value) {
+            (_, Value::Null) => Value::Null,
+            (How::Mask, _) => Value::from("(masked)"),
+            (How::Number(least), Value::Int(number)) if number >= least => {
+                let kind = path.rsplit('.').next().unwrap_or(path).to_owned();
+                self.number(&kind, &number.to_string())
+            }
+            (How::Batches, Value::Bytes(bytes)) => self.batches(bytes),
+            (How::Served, Value::Array(mut entries)) => {
+                entries.retain(|entry| scenarios::all().iter().any(|known| entry["api_key"] == known.api_key));
+                Value::Array(entries)
+            }
+            (How::Whereabouts, Value::Array(entries)) => Value::Array(entries.into_iter().map(without_place).collect()),
+            (_, value) => value,
+        }
+    }
+
+    /// Which element of an array this is. An id that was not seen before says nothing: it is another one at each broker.
+    fn identity(&self, element: &Value) -> Vec<String> {
+        let Value::Struct(fields) = element else { return Vec::new() };
+        let known = |name: &&str| fields.iter().find(|(field, _)| field == name);
+        let text = |value: &Value| match value {
+            Value::Uuid(id) => {
+                let seen = self.numbers.get("id").and_then(|ids| ids.iter().position(|known| *known == id.to_string()));
+                seen.map_or_else(|| "?".to_owned(), |index| index.to_string())
+            }
+            value => format!("{value:?}"),
+        };
+        IDENTITY.iter().filter_map(known).map(|(_, value)| text(value)).collect()
+    }
+
+    fn number(&mut self, kind: &str, seen: &str) -> Value {
+        let known = self.numbers.entry(kind.to_owned()).or_default();
+        let index = known.iter().position(|other| other == seen).unwrap_or_else(|| {
+            known.push(seen.to_owned());
+            known.len() - 1
+        });
+        Value::Str(format!("({kind} {})", index + 1))
+    }
+
+    /// The CRC is left out: the kit checks it, and it covers what is masked here.
+    fn batches(&mut self, bytes: Bytes) -> Value {
+        let batches = Batch::decode_all(bytes.clone());
+        let whole: usize = batches.iter().map(|batch| HEADER_SIZE + batch.payload.len()).sum();
+        let batches: Vec<_> = batches.into_iter().map(|batch| self.batch(batch)).collect();
+        value!({ batches: batches, bytes_of_a_cut_batch: bytes.slice(whole..) })
+    }
+
+    fn batch(&mut self, batch: Batch) -> Value {
+        let producer_id = match batch.producer_id {
+            -1 => Value::Int(-1),
+            id => self.number("producer_id", &id.to_string()),
+        };
+        let by_broker = batch.attributes & LOG_APPEND_TIME != 0;
+        let latest = if by_broker { Value::from("(masked)") } else { batch.max_timestamp.into() };
+        value!({
+            base_offset: batch.base_offset, partition_leader_epoch: batch.partition_leader_epoch,
+            attributes: batch.attributes, last_offset_delta: batch.last_offset_delta,
+            base_timestamp: batch.base_timestamp, max_timestamp: latest, producer_id: producer_id,
+            producer_epoch: batch.producer_epoch, base_sequence: batch.base_sequence,
+            record_count: batch.record_count, payload: batch.payload,
+        })
+    }
+}
+
+impl Rule {
+    fn is_for(&self, api_key: i16, path: &str) -> bool {
+        let of_api = self.api_key.is_none_or(|mine| mine == api_key);
+        of_api
+            && match self.path.strip_prefix("*.") {
+                Some(end) => path == end || path.strip_suffix(end).is_some_and(|start| start.ends_with('.')),
+                None => path == self.path,
+            }
+    }
+}
+
+/// A config entry without its value and where that comes from, if that is an address or a directory.
+fn without_place(entry: Value) -> Value {
+    let Value::Struct(fields) = entry else { return entry };
+    let hidden = fields.iter().any(|(name, value)| {
+        *name == "name" && WHEREABOUTS.iter().any(|place| matches!(value, Value::Str(text) if text == place))
+    });
+    let fields = fields.into_iter().map(|(name, value)| match (name, value) {
+        ("value" | "config_source" | "synonyms", _) if hidden => (name, Value::from("(masked)")),
+        (name, value) => (name, value),
+    });
+    Value::Struct(fields.collect())
+}

@@ -1,0 +1,93 @@
+//! What every API has in common: empty requests, bytes too few and too many, null where there is none, unknown versions.
+
+use crate::codec::{Form, encode_marked};
+use crate::judge::Run;
+use crate::judge::run::{body_of, fitting, message};
+use crate::scenarios::versions;
+use crate::{Value, api, value};
+
+macro_rules! programs {
+    ($($name:ident $body:expr;)*) => {$(
+        /// The API's own body, well-formed and then not.
+        pub(super) async fn $name(run: &mut Run) {
+            let body: fn(&mut Run) -> Value = $body;
+            let body = body(run);
+            bodies(run, body).await;
+        }
+    )*};
+}
+
+/// Names in these bodies are of topics that do not exist: what is asked here is how a request is read.
+programs! {
+    api_versions |_| value!({ client_software_name: "judge", client_software_version: "1" });
+    produce |run| value!({ acks: 1, timeout_ms: 1_000, topic_data: [
+        { name: run.name("none"), partition_data: [{ index: 0, records: [0_u8; 0].as_slice() }] },
+    ] });
+    fetch |run| value!({ session_epoch: -1, topics: [
+        { topic: run.name("none"), partitions: [{ partition: 0, partition_max_bytes: 1 }] },
+    ] });
+    list_offsets |run| value!({ replica_id: -1, topics: [{ name: run.name("none"), partitions: [{ timestamp: -1 }] }] });
+    offset_for_leader_epoch |run| value!({ topics: [{ topic: run.name("none"), partitions: [{ leader_epoch: 0 }] }] });
+    delete_records |run| value!({ timeout_ms: 1_000, topics: [
+        { name: run.name("none"), partitions: [{ partition_index: 0, offset: 0 }] },
+    ] });
+    metadata |_| value!({ topics: [{ name: "." }], allow_auto_topic_creation: false });
+    create_topics |run| value!({ timeout_ms: 10_000, validate_only: true, topics: [
+        { name: run.name("a"), num_partitions: 1, replication_factor: 1, configs: [{ name: "retention.ms", value: "1" }] },
+    ] });
+    create_partitions |run| value!({ timeout_ms: 10_000, topics: [{ name: run.name("none"), count: 2 }] });
+    delete_topics |run| value!({
+        timeout_ms: 10_000, topics: [{ name: run.name("none") }], topic_names: [Value::from(run.name("none"))],
+    });
+    describe_topic_partitions |run| value!({ topics: [{ name: run.name("none") }], response_partition_limit: 1 });
+    describe_configs |run| value!({ resources: [
+        { resource_type: 2, resource_name: run.name("none"), configuration_keys: ["retention.ms"] },
+    ] });
+    alter_configs |run| value!({ validate_only: true, resources: [
+        { resource_type: 2, resource_name: run.name("none"), configs: [{ name: "retention.ms", value: "1" }] },
+    ] });
+    incremental_alter_configs |run| value!({ validate_only: true, resources: [
+        { resource_type: 2, resource_name: run.name("none"), configs: [{ name: "retention.ms", value: "1" }] },
+    ] });
+    list_config_resources |_| value!({ resource_types: [2] });
+    describe_cluster |_| value!({ endpoint_type: 1 });
+    init_producer_id |_| value!({ transactional_id: null, transaction_timeout_ms: 1_000, producer_id: -1, producer_epoch: -1 });
+    find_coordinator |_| value!({ key: "a", key_type: 7, coordinator_keys: ["a"] });
+}
+
+async fn bodies(run: &mut Run, body: Value) {
+    let (key, version) = (run.api_key, run.version);
+    let whole = body_of(key, version, body.clone());
+    run.step_bytes("a body", key, version, &whole).await;
+    run.step_bytes("one byte more", key, version, &[&whole[..], &[0]].concat()).await;
+    if let Some((_, start)) = whole.split_last() {
+        run.step_bytes("one byte less", key, version, start).await;
+    }
+    // Produce of nothing is with acks=0, FindCoordinator of nothing creates the internal topic.
+    if key != api::PRODUCE && key != api::FIND_COORDINATOR {
+        run.step("the default of every field", value!({})).await;
+    }
+    let range = versions(key);
+    if version != *range.start() && version != *range.end() {
+        return;
+    }
+    let (_, marks) = encode_marked(message(key), version, &fitting(key, version, body));
+    for mark in marks {
+        let rest = &whole[mark.at + mark.width..];
+        let null: &[u8] = match mark.form {
+            Form::Int16 => &[0xff; 2],
+            Form::Int32 => &[0xff; 4],
+            Form::Varint => &[0],
+        };
+        if whole[mark.at..mark.at + mark.width] != *null {
+            let body = [&whole[..mark.at], null, rest].concat();
+            run.step_bytes(&format!("null at byte {}", mark.at), key, version, &body).await;
+        }
+    }
+    if version == *range.start() && version > 0 {
+        run.step_bytes("a version too low", key, version - 1, &whole).await;
+    }
+    if version == *range.end() {
+        run.step_bytes("a version too high", key, version + 1, &whole).await;
+    }
+}

@@ -1,0 +1,67 @@
+//! The programs that a real Kafka and the mock both run: each API at every version, the usual path and the refusals.
+//!
+//! One module for each family of APIs. A program makes what it needs with names of its own and is cleaned up after, so
+//! that each finds the same cluster. What every API has in common is in [`common`].
+
+mod cluster;
+mod common;
+mod configs;
+mod fetch;
+mod offsets;
+mod produce;
+mod topics;
+
+use std::ops::RangeInclusive;
+
+use crate::api;
+use crate::judge::Scenario;
+use crate::judge::run::message;
+
+macro_rules! scenarios {
+    ($($api:ident $rule:literal: $($module:ident :: $program:ident)*;)*) => {
+        /// All of them, in the order in which they run.
+        #[must_use]
+        pub fn all() -> &'static [Scenario] {
+            &[$($(Scenario {
+                name: concat!(stringify!($module), ".", stringify!($program)),
+                api_key: api::$api,
+                rule: $rule,
+                program: |run| Box::pin($module::$program(run)),
+            },)*)*]
+        }
+    };
+}
+
+scenarios! {
+    API_VERSIONS "A.4": cluster::api_versions common::api_versions;
+    PRODUCE "C.1 to C.8": produce::usual produce::request_refusals produce::batch_refusals produce::record_refusals
+        produce::idempotence common::produce;
+    FETCH "D.1 to D.6": fetch::usual fetch::limits fetch::refusals fetch::sessions fetch::session_refusals common::fetch;
+    LIST_OFFSETS "D.7": offsets::list_offsets offsets::list_offsets_refusals common::list_offsets;
+    OFFSET_FOR_LEADER_EPOCH "D.8": offsets::leader_epoch common::offset_for_leader_epoch;
+    DELETE_RECORDS "B.7": offsets::delete_records common::delete_records;
+    METADATA "B.1, B.2": cluster::metadata cluster::metadata_refusals common::metadata;
+    CREATE_TOPICS "B.4": topics::create topics::create_refusals topics::create_assignments topics::create_configs
+        common::create_topics;
+    CREATE_PARTITIONS "B.5": topics::partitions topics::partitions_refusals common::create_partitions;
+    DELETE_TOPICS "B.6": topics::delete topics::delete_refusals common::delete_topics;
+    DESCRIBE_TOPIC_PARTITIONS "B.8": topics::describe_partitions common::describe_topic_partitions;
+    DESCRIBE_CONFIGS "B.11, B.14": configs::describe configs::describe_refusals common::describe_configs;
+    ALTER_CONFIGS "B.12": configs::alter configs::alter_refusals common::alter_configs;
+    INCREMENTAL_ALTER_CONFIGS "B.12": configs::incremental configs::incremental_refusals
+        common::incremental_alter_configs;
+    LIST_CONFIG_RESOURCES "B.13": configs::list common::list_config_resources;
+    DESCRIBE_CLUSTER "B.10": cluster::describe common::describe_cluster;
+    INIT_PRODUCER_ID "G.3": offsets::producer_ids common::init_producer_id;
+    FIND_COORDINATOR "B.9": cluster::coordinators cluster::coordinator_refusals common::find_coordinator;
+}
+
+/// The versions of an API that are asked: all that Kafka advertises and the mock as well.
+///
+/// Kafka advertises Produce from 0 and serves it from 3 (KAFKA-18659); the codec of the mock ends at ListOffsets v10.
+#[must_use]
+pub fn versions(api_key: i16) -> RangeInclusive<i16> {
+    let all = message(api_key);
+    let last = all.versions.max - i16::from(all.latest_version_unstable);
+    all.versions.min..=if api_key == api::LIST_OFFSETS { last.min(10) } else { last }
+}
