@@ -66,7 +66,8 @@ impl Cluster {
             }
         }
         let latest = value!({ replica_id: -1, topics: [{ name: &self.topic, partitions: [{ timestamp: -1 }] }] });
-        while self.call(self.leader, LIST_OFFSETS, 1, latest.clone()).await["topics"][0]["partitions"][0]["error_code"] != 0
+        while self.call(self.leader, LIST_OFFSETS, 1, latest.clone()).await["topics"][0]["partitions"][0]["error_code"]
+            != 0
         {}
     }
 

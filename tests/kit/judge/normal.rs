@@ -45,8 +45,17 @@ const fn rule(api_key: Option<i16>, path: &'static str, how: How, reason: &'stat
 const MAPS: &str = "the answers come out of hash maps in Kafka";
 
 /// The fields that say which element of an array it is.
-const IDENTITY: &[&str] =
-    &["name", "topic", "topic_name", "topic_id", "partition_index", "index", "partition", "resource_type", "resource_name"];
+const IDENTITY: &[&str] = &[
+    "name",
+    "topic",
+    "topic_name",
+    "topic_id",
+    "partition_index",
+    "index",
+    "partition",
+    "resource_type",
+    "resource_name",
+];
 
 /// All of them. Two more hold everywhere: ids (`uuid`) are numbered in the order in which they appear, and the token of
 /// the run is a star wherever text has it.
@@ -85,6 +94,12 @@ pub const RULES: &[Rule] = &[
     rule(Some(api::PRODUCE), "*.log_append_time_ms", How::Number(1), "a time"),
 ];
 
+/// What questions have in them of the answers before. Batches carry ids of producers, and some are nonsense on purpose.
+const OF_QUESTIONS: &[Rule] = &[
+    rule(Some(api::FETCH), "session_id", How::Number(1), "random (FetchSessionCache.newSessionId)"),
+    rule(Some(api::PRODUCE), "*.records", How::Mask, "ids of producers are in them"),
+];
+
 /// Configs of a broker that say where it is and not how it behaves.
 const WHEREABOUTS: &[&str] = &[
     "advertised.listeners",
@@ -105,7 +120,7 @@ const WHEREABOUTS: &[&str] = &[
 /// If an answer is not one; [`crate::judge::Run`] has looked at each before.
 #[must_use]
 pub fn answers(transcript: &Transcript) -> Vec<Value> {
-    let mut seen = Seen { token: &transcript.token, numbers: HashMap::new() };
+    let mut seen = Seen { rules: RULES, token: &transcript.token, numbers: HashMap::new() };
     let answers = transcript.steps.iter().map(|step| match step.outcome {
         Outcome::Closed => Value::from("closes the connection"),
         Outcome::Silent => Value::from("does not answer, but the next request"),
@@ -121,13 +136,16 @@ pub fn answers(transcript: &Transcript) -> Vec<Value> {
 /// The questions, made comparable; null for what is no request.
 #[must_use]
 pub fn questions(transcript: &Transcript) -> Vec<Value> {
-    let mut seen = Seen { token: &transcript.token, numbers: HashMap::new() };
+    let mut seen = Seen { rules: OF_QUESTIONS, token: &transcript.token, numbers: HashMap::new() };
     let steps = transcript.steps.iter();
-    steps.map(|step| step.question().map_or(Value::Null, |question| seen.normalize(-1, "", question))).collect()
+    steps
+        .map(|step| step.question().map_or(Value::Null, |question| seen.normalize(step.api_key, "", question)))
+        .collect()
 }
 
 /// What a transcript has shown so far.
 struct Seen<'a> {
+    rules: &'static [Rule],
     token: &'a str,
     /// By kind, what was seen, in order.
     numbers: HashMap<String, Vec<String>>,
@@ -135,7 +153,8 @@ struct Seen<'a> {
 
 impl Seen<'_> {
     fn normalize(&mut self, api_key: i16, path: &str, value: Value) -> Value {
-        let rules = || RULES.iter().filter(|rule| rule.is_for(api_key, path));
+        let all = self.rules;
+        let rules = || all.iter().filter(|rule| rule.is_for(api_key, path));
         let mut value = match value {
             Value::Str(text) => Value::Str(text.replace(self.token, "*")),
             Value::Uuid(id) if !id.is_nil() => self.number("id", &id.to_string()),
@@ -149,7 +168,9 @@ impl Seen<'_> {
             Value::Struct(fields) => {
                 let inner = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
                 let fields = fields.into_iter();
-                Value::Struct(fields.map(|(name, field)| (name, self.normalize(api_key, &inner(name), field))).collect())
+                Value::Struct(
+                    fields.map(|(name, field)| (name, self.normalize(api_key, &inner(name), field))).collect(),
+                )
             }
             other => other,
         };
