@@ -5,7 +5,7 @@
 pre-commit: fmt-check lint unit tidy
 
 # What CI runs.
-ci: test fmt-check lint doc hostile-million fidelity-kafka leaders-kafka foreign suites
+ci: test fmt-check lint doc hostile-million fidelity-kafka leaders-kafka differential foreign suites
 
 # The README's command: everything that needs no other program.
 test:
@@ -32,9 +32,17 @@ fidelity:
 fidelity-kafka:
     tests/real-kafka/real-kafka exec -- cargo test --no-fail-fast -p system-tests --test fidelity --test hostile
 
-# A cluster of three nodes, asked of three real ones.
-leaders-kafka:
-    tests/real-kafka/real-kafka exec --brokers 3 -- cargo test -p system-tests --test leaders
+# What a real Kafka and the mock answer to the same requests, field by field.
+differential:
+    tests/real-kafka/real-kafka exec -- cargo test -p system-tests --test differential -- --nocapture
+
+# The same against what a real Kafka answered before.
+wire:
+    cargo test -p system-tests --test wire
+
+# Writes down what a real Kafka answers now, in fixtures/wire.
+capture:
+    CAPTURE="Apache Kafka 4.3.1, $(date -u +%F), just capture" tests/real-kafka/real-kafka exec -- cargo test -p system-tests --test differential -- --nocapture
 
 # Client and mock together.
 system:

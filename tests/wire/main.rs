@@ -8,7 +8,7 @@ use bytes::Bytes;
 use mockbroker::schema;
 use system_tests::judge::run::message;
 use system_tests::judge::{self, Difference, Outcome, Scenario, Step, Transcript, capture, compare, explained, normal};
-use system_tests::{api, codec, scenarios, value};
+use system_tests::{Value, api, codec, scenarios, value};
 
 /// Every capture, with the program it is of.
 fn captures() -> Vec<(&'static Scenario, Transcript)> {
@@ -97,4 +97,56 @@ async fn every_version_that_the_mock_advertises_is_judged() {
         .map(|(scenario, transcript)| (scenario.api_key.into(), transcript.version.into()))
         .collect();
     assert_eq!(advertised, judged);
+}
+
+/// The rows of a table in `fixtures/kafka`, split at tabs.
+fn table(name: &str) -> Vec<Vec<String>> {
+    let path = capture::directory().join("../kafka").join(name);
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let rows = text.lines().filter(|line| !line.starts_with('#'));
+    rows.map(|line| line.split('\t').map(str::to_owned).collect()).collect()
+}
+
+#[tokio::test]
+async fn the_mock_advertises_nothing_that_kafka_does_not() {
+    // fixtures/kafka/api_versions.txt; what is missing is in docs/COMPATIBILITY.md, and ListOffsets v11 is.
+    let mock = judge::mock().await;
+    let answer = mock.connect().await.call(api::API_VERSIONS, 0, value!({})).await;
+    let rows = table("api_versions.txt");
+    for ours in answer["api_keys"].array() {
+        let key = ours["api_key"].int();
+        let row = rows.iter().find(|row| row[0] == key.to_string()).unwrap_or_else(|| panic!("no API {key}"));
+        let name = message(key.try_into().expect("a key has 16 bits")).name;
+        assert_eq!(row[1].replace('_', "").to_lowercase(), name.to_lowercase());
+        let (min, max) = (ours["min_version"].int(), ours["max_version"].int());
+        // KAFKA-18659: Produce is advertised from 0.
+        assert!(row[2].parse() == Ok(min) || (key == 0 && min == 0), "the lowest version of {name}");
+        assert!(row[3].parse() == Ok(max) || (name, max) == ("ListOffsets", 10), "the highest version of {name}");
+    }
+}
+
+#[test]
+fn every_code_that_kafka_answered_is_in_its_table() {
+    // fixtures/kafka/error_codes.txt.
+    let codes: BTreeSet<i64> =
+        table("error_codes.txt").iter().map(|row| row[0].parse().expect("a code is a number")).collect();
+    let mut seen = BTreeSet::new();
+    for (_, transcript) in captures() {
+        for answer in transcript.steps.iter().filter_map(|step| step.answer().ok()) {
+            error_codes(&answer, &mut seen);
+        }
+    }
+    assert!(seen.is_subset(&codes), "{:?}", seen.difference(&codes));
+    assert!(seen.len() > 25, "the programs provoke few refusals: {seen:?}");
+}
+
+fn error_codes(value: &Value, seen: &mut BTreeSet<i64>) {
+    match value {
+        Value::Array(elements) => elements.iter().for_each(|element| error_codes(element, seen)),
+        Value::Struct(fields) => fields.iter().for_each(|(name, field)| match field {
+            Value::Int(code) if *name == "error_code" => drop(seen.insert(*code)),
+            field => error_codes(field, seen),
+        }),
+        _ => {}
+    }
 }

@@ -39,6 +39,10 @@ pub(super) fn handle(
     if cursor_is_elsewhere {
         return Answer::Now(refuse(&request, ResponseError::InvalidRequest));
     }
+    if asked.contains_key("") {
+        // Kafka's own check of the name for authorization throws: seen on 4.3.1.
+        return Answer::Now(refuse(&request, ResponseError::UnknownServerError));
+    }
     let cluster = &state.cluster;
     let limit = cluster.settings_of(ctx.node).max_request_partition_size_limit.max(1);
     let limit = usize::try_from(request.response_partition_limit).unwrap_or(0).clamp(1, limit);
@@ -184,6 +188,12 @@ mod tests {
         let mut rig = rig();
         let rows = page(&mut rig, request(&["p", "c", "nope", "bad name", "c"], 9, None)).0;
         assert_eq!(rows, ["bad name 17 []", "c 0 [0]", "nope 3 []", "p 0 [0, 1, 2]"]);
+    }
+
+    #[test]
+    fn an_empty_name_fails_every_topic_of_the_request() {
+        // Seen on 4.3.1.
+        assert_eq!(page(&mut rig(), request(&["p", ""], 9, None)).0, ["p -1 []", " -1 []"]);
     }
 
     #[test]

@@ -140,7 +140,9 @@ fn respond(state: &mut State, plan: FetchPlan, reads: Vec<PartitionRead>, now: T
         .with_session_id(finished.session_id);
     let mut all_records = Vec::new();
     let included = partitions.iter().zip(reads).zip(finished.include).filter(|(_, included)| *included);
-    for ((wanted, mut read), _) in included {
+    // What was unknown before the read comes after what was read (KafkaApis.handleFetchRequest, `erroneous`).
+    let (unknown, known): (Vec<_>, Vec<_>) = included.map(|(read, _)| read).partition(|(_, read)| read.unknown);
+    for (wanted, mut read) in known.into_iter().chain(unknown) {
         let mut answer = data(wanted.partition.0, &read);
         if version >= 16 {
             name_leader(state, wanted.topic_id, &mut answer, &mut response.node_endpoints);

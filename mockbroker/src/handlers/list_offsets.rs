@@ -32,12 +32,18 @@ const LATEST_TIERED: i64 = -5;
 /// What stands in an answer that has no offset.
 const NONE: Found = Found { offset: -1, timestamp: -1, leader_epoch: -1 };
 
+const READ_UNCOMMITTED: i8 = 0;
 const READ_COMMITTED: i8 = 1;
 
 pub(super) fn handle(state: &mut State, ctx: &mut Ctx<'_>, request: ListOffsetsRequest) -> Answer<ListOffsetsResponse> {
+    if ![READ_UNCOMMITTED, READ_COMMITTED].contains(&request.isolation_level) {
+        // IsolationLevel.forId throws, and with it every partition of the request fails: seen on 4.3.1.
+        return Answer::Now(refuse(&request, ResponseError::UnknownServerError));
+    }
     let twice = named_twice(&request);
     let mut told = BTreeSet::new();
-    let topics = request.topics.iter().map(|topic| {
+    let mut topics: Vec<ListOffsetsTopicResponse> = Vec::with_capacity(request.topics.len());
+    for topic in &request.topics {
         // What is refused for being named twice is refused once.
         let mut once = |index: i32| !twice.contains(&(&topic.name, index)) || told.insert((&topic.name, index));
         let partitions: Vec<_> = topic.partitions.iter().filter(|partition| once(partition.partition_index)).collect();
@@ -49,9 +55,18 @@ pub(super) fn handle(state: &mut State, ctx: &mut Ctx<'_>, request: ListOffsetsR
             };
             respond(ctx.version, partition, outcome)
         });
-        ListOffsetsTopicResponse::default().with_name(topic.name.clone()).with_partitions(partitions.collect())
-    });
-    Answer::Now(ListOffsetsResponse::default().with_topics(topics.collect()))
+        let answers: Vec<_> = partitions.collect();
+        // Kafka answers from a map: each topic once, and not without partitions.
+        match topics.iter_mut().find(|known| known.name == topic.name) {
+            Some(known) => known.partitions.extend(answers),
+            None if answers.is_empty() => {}
+            None => {
+                let new = ListOffsetsTopicResponse::default().with_name(topic.name.clone());
+                topics.push(new.with_partitions(answers));
+            }
+        }
+    }
+    Answer::Now(ListOffsetsResponse::default().with_topics(topics))
 }
 
 pub(super) fn refuse(request: &ListOffsetsRequest, error: ResponseError) -> ListOffsetsResponse {
@@ -115,4 +130,54 @@ fn respond(
         .with_timestamp(found.timestamp)
         .with_offset(found.offset)
         .with_leader_epoch(if version >= 4 { found.leader_epoch } else { -1 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handlers::testing::{Rig, topic_name};
+    use kafka_protocol::messages::list_offsets_request::ListOffsetsTopic;
+
+    fn request(topics: &[(&str, &[i32])]) -> ListOffsetsRequest {
+        let partition =
+            |index: &i32| ListOffsetsPartition::default().with_partition_index(*index).with_timestamp(LATEST);
+        let topic = |(name, indexes): &(&str, &[i32])| {
+            let partitions = indexes.iter().map(partition).collect();
+            ListOffsetsTopic::default().with_name(topic_name(name)).with_partitions(partitions)
+        };
+        ListOffsetsRequest::default().with_topics(topics.iter().map(topic).collect())
+    }
+
+    /// Each topic of the answer with its partitions, "index code".
+    fn answers(rig: &mut Rig, request: ListOffsetsRequest) -> Vec<(String, Vec<String>)> {
+        let response = rig.call(10, handle, request);
+        let row = |topic: &ListOffsetsTopicResponse| {
+            let partitions = topic.partitions.iter().map(|it| format!("{} {}", it.partition_index, it.error_code));
+            (topic.name.to_string(), partitions.collect())
+        };
+        response.topics.iter().map(row).collect()
+    }
+
+    #[test]
+    fn each_topic_is_answered_once_and_none_without_partitions() {
+        // Seen on 4.3.1: the answers come out of a map.
+        let mut rig = Rig::new(1, &[]);
+        rig.topic("a", 2);
+        assert_eq!(answers(&mut rig, request(&[("a", &[])])), []);
+        let both = vec![("a".to_owned(), vec!["0 0".to_owned(), "1 0".to_owned()])];
+        assert_eq!(answers(&mut rig, request(&[("a", &[0]), ("a", &[1])])), both);
+        let refused = vec![("a".to_owned(), vec!["0 42".to_owned()])];
+        assert_eq!(answers(&mut rig, request(&[("a", &[0]), ("a", &[0])])), refused);
+    }
+
+    #[test]
+    fn an_unknown_isolation_level_fails_every_partition() {
+        // Seen on 4.3.1 (IsolationLevel.forId).
+        let mut rig = Rig::new(1, &[]);
+        rig.topic("a", 1);
+        for level in [2, -1] {
+            let asked = request(&[("a", &[0])]).with_isolation_level(level);
+            assert_eq!(answers(&mut rig, asked), [("a".to_owned(), vec!["0 -1".to_owned()])]);
+        }
+    }
 }

@@ -87,7 +87,11 @@ pub(super) fn read(state: &State, plan: &FetchPlan) -> Vec<PartitionRead> {
             Err(error) => return PartitionRead::refused(error),
         };
         if read.diverging_epoch.is_none() {
-            let limit = remaining_bytes.min(usize::try_from(wanted.max_bytes).unwrap_or(0));
+            let Ok(limit) = usize::try_from(wanted.max_bytes) else {
+                // LogSegment.read throws: seen on 4.3.1.
+                return PartitionRead::refused(ResponseError::UnknownServerError);
+            };
+            let limit = remaining_bytes.min(limit);
             read.records = log.read(wanted.fetch_offset, bound(log, plan), limit, none_yet);
             none_yet &= read.records.size_bytes == 0;
             remaining_bytes = remaining_bytes.saturating_sub(read.records.size_bytes);

@@ -122,8 +122,10 @@ pub(crate) fn admit(state: &State, ctx: &Ctx<'_>, mut request: ProduceRequest) -
     Admitted { request, verdicts }
 }
 
-/// Of a partition that is named twice the last one counts: Kafka gathers them in a map. Seen on 4.3.1.
+/// Of a partition that is named twice the last one counts, and a topic without partitions not at all: Kafka gathers them
+/// in a map. Seen on 4.3.1.
 fn keep_last_of_each(request: &mut ProduceRequest) {
+    request.topic_data.retain(|topic| !topic.partition_data.is_empty());
     if matches!(&request.topic_data[..], [topic] if topic.partition_data.len() == 1) {
         return;
     }

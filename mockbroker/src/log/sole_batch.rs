@@ -38,8 +38,14 @@ pub(crate) fn sole_batch(records: &Bytes, produce_version: i16) -> Result<Batch,
     if first.magic != 2 {
         return Err(Rejected::outside_log(ResponseError::InvalidRecord));
     }
-    if produce_version < FIRST_VERSION_WITH_ZSTD && records[22] & 0x07 == Compression::Zstd as u8 {
-        return Err(Rejected::outside_log(ResponseError::UnsupportedCompressionType));
+    if produce_version < FIRST_VERSION_WITH_ZSTD {
+        let zstd = Compression::Zstd as u8;
+        match records[22] & 0x07 {
+            codec if codec == zstd => return Err(Rejected::outside_log(ResponseError::UnsupportedCompressionType)),
+            // Only these versions look at the codec here, and CompressionType.forId throws.
+            codec if codec > zstd => return Err(Rejected::whole_request(ResponseError::UnknownServerError, None)),
+            _ => {}
+        }
     }
     match next_batch(&records[first.size..]) {
         Ok(None) => {}

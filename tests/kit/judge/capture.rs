@@ -74,7 +74,8 @@ fn put_hex(text: &mut String, mark: char, bytes: &[u8]) {
 pub fn read(scenario: &Scenario, version: i16) -> Option<Transcript> {
     let path = file(scenario.api_key, version);
     let text = fs::read_to_string(&path).ok()?;
-    let mut transcript = Transcript { scenario: scenario.name.to_owned(), version, token: String::new(), steps: vec![] };
+    let mut transcript =
+        Transcript { scenario: scenario.name.to_owned(), version, token: String::new(), steps: vec![] };
     for block in text.split("\n= ").skip(1) {
         let (title, rest) = block.split_once('\n').expect("a title is a line");
         let (name, label) = title.split_once(": ").expect("a title is a scenario and a step");

@@ -39,9 +39,8 @@ pub struct Difference {
 /// If the two are not of one program: they have to differ in the answers alone.
 #[must_use]
 pub fn differences(scenario: &Scenario, kafka: &Transcript, mock: &Transcript) -> Vec<Difference> {
-    let labels = |transcript: &Transcript| -> Vec<String> {
-        transcript.steps.iter().map(|step| step.label.clone()).collect()
-    };
+    let labels =
+        |transcript: &Transcript| -> Vec<String> { transcript.steps.iter().map(|step| step.label.clone()).collect() };
     assert_eq!(labels(kafka), labels(mock), "the steps of {} v{}", scenario.name, kafka.version);
     let (kafkas, mocks) = (normal::answers(kafka), normal::answers(mock));
     let mut found = Vec::new();

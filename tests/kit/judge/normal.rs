@@ -45,14 +45,24 @@ const fn rule(api_key: Option<i16>, path: &'static str, how: How, reason: &'stat
 const MAPS: &str = "the answers come out of hash maps in Kafka";
 
 /// The fields that say which element of an array it is.
-const IDENTITY: &[&str] =
-    &["name", "topic", "topic_name", "topic_id", "partition_index", "index", "partition", "resource_type", "resource_name"];
+const IDENTITY: &[&str] = &[
+    "name",
+    "topic",
+    "topic_name",
+    "topic_id",
+    "partition_index",
+    "index",
+    "partition",
+    "resource_type",
+    "resource_name",
+];
 
 /// All of them. Two more hold everywhere: ids (`uuid`) are numbered in the order in which they appear, and the token of
 /// the run is a star wherever text has it.
 pub const RULES: &[Rule] = &[
     rule(None, "*.throttle_time_ms", How::Mask, "a quota's delay is a time"),
     rule(Some(api::METADATA), "brokers.port", How::Mask, "where the broker listens"),
+    rule(Some(api::METADATA), "topics", How::Sort, MAPS),
     rule(Some(api::METADATA), "cluster_id", How::Mask, "given to a cluster when its storage is formatted"),
     rule(Some(api::DESCRIBE_CLUSTER), "brokers.port", How::Mask, "where the broker listens"),
     rule(Some(api::DESCRIBE_CLUSTER), "cluster_id", How::Mask, "given to a cluster when its storage is formatted"),
@@ -84,6 +94,12 @@ pub const RULES: &[Rule] = &[
     rule(Some(api::PRODUCE), "*.log_append_time_ms", How::Number(1), "a time"),
 ];
 
+/// What questions have in them of the answers before. Batches carry ids of producers, and some are nonsense on purpose.
+const OF_QUESTIONS: &[Rule] = &[
+    rule(Some(api::FETCH), "session_id", How::Number(1), "random (FetchSessionCache.newSessionId)"),
+    rule(Some(api::PRODUCE), "*.records", How::Mask, "ids of producers are in them"),
+];
+
 /// Configs of a broker that say where it is and not how it behaves.
 const WHEREABOUTS: &[&str] = &[
     "advertised.listeners",
@@ -92,6 +108,9 @@ const WHEREABOUTS: &[&str] = &[
     "log.dir",
     "log.dirs",
     "broker.rack",
+    // The mock has no listener for controllers and knows its own by no name.
+    "inter.broker.listener.name",
+    "listener.security.protocol.map",
 ];
 
 /// What the broker did in each step, made comparable.
@@ -101,7 +120,7 @@ const WHEREABOUTS: &[&str] = &[
 /// If an answer is not one; [`crate::judge::Run`] has looked at each before.
 #[must_use]
 pub fn answers(transcript: &Transcript) -> Vec<Value> {
-    let mut seen = Seen { token: &transcript.token, numbers: HashMap::new() };
+    let mut seen = Seen { rules: RULES, token: &transcript.token, numbers: HashMap::new() };
     let answers = transcript.steps.iter().map(|step| match step.outcome {
         Outcome::Closed => Value::from("closes the connection"),
         Outcome::Silent => Value::from("does not answer, but the next request"),
@@ -117,13 +136,16 @@ pub fn answers(transcript: &Transcript) -> Vec<Value> {
 /// The questions, made comparable; null for what is no request.
 #[must_use]
 pub fn questions(transcript: &Transcript) -> Vec<Value> {
-    let mut seen = Seen { token: &transcript.token, numbers: HashMap::new() };
+    let mut seen = Seen { rules: OF_QUESTIONS, token: &transcript.token, numbers: HashMap::new() };
     let steps = transcript.steps.iter();
-    steps.map(|step| step.question().map_or(Value::Null, |question| seen.normalize(-1, "", question))).collect()
+    steps
+        .map(|step| step.question().map_or(Value::Null, |question| seen.normalize(step.api_key, "", question)))
+        .collect()
 }
 
 /// What a transcript has shown so far.
 struct Seen<'a> {
+    rules: &'static [Rule],
     token: &'a str,
     /// By kind, what was seen, in order.
     numbers: HashMap<String, Vec<String>>,
@@ -131,20 +153,28 @@ struct Seen<'a> {
 
 impl Seen<'_> {
     fn normalize(&mut self, api_key: i16, path: &str, value: Value) -> Value {
+        let all = self.rules;
+        let rules = || all.iter().filter(|rule| rule.is_for(api_key, path));
         let mut value = match value {
             Value::Str(text) => Value::Str(text.replace(self.token, "*")),
             Value::Uuid(id) if !id.is_nil() => self.number("id", &id.to_string()),
-            Value::Array(elements) => {
+            Value::Array(mut elements) => {
+                // Before anything in them is numbered: the numbers go by the order.
+                if rules().any(|rule| matches!(rule.how, How::Sort)) {
+                    elements.sort_by_cached_key(|element| self.identity(element));
+                }
                 Value::Array(elements.into_iter().map(|element| self.normalize(api_key, path, element)).collect())
             }
             Value::Struct(fields) => {
                 let inner = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
                 let fields = fields.into_iter();
-                Value::Struct(fields.map(|(name, field)| (name, self.normalize(api_key, &inner(name), field))).collect())
+                Value::Struct(
+                    fields.map(|(name, field)| (name, self.normalize(api_key, &inner(name), field))).collect(),
+                )
             }
             other => other,
         };
-        for rule in RULES.iter().filter(|rule| rule.is_for(api_key, path)) {
+        for rule in rules() {
             value = self.apply(rule.how, path, value);
         }
         value
@@ -158,10 +188,6 @@ impl Seen<'_> {
                 let kind = path.rsplit('.').next().unwrap_or(path).to_owned();
                 self.number(&kind, &number.to_string())
             }
-            (How::Sort, Value::Array(mut elements)) => {
-                elements.sort_by_cached_key(|element| (identity(element), format!("{element:?}")));
-                Value::Array(elements)
-            }
             (How::Batches, Value::Bytes(bytes)) => self.batches(bytes),
             (How::Served, Value::Array(mut entries)) => {
                 entries.retain(|entry| scenarios::all().iter().any(|known| entry["api_key"] == known.api_key));
@@ -170,6 +196,20 @@ impl Seen<'_> {
             (How::Whereabouts, Value::Array(entries)) => Value::Array(entries.into_iter().map(without_place).collect()),
             (_, value) => value,
         }
+    }
+
+    /// Which element of an array this is. An id that was not seen before says nothing: it is another one at each broker.
+    fn identity(&self, element: &Value) -> Vec<String> {
+        let Value::Struct(fields) = element else { return Vec::new() };
+        let known = |name: &&str| fields.iter().find(|(field, _)| field == name);
+        let text = |value: &Value| match value {
+            Value::Uuid(id) => {
+                let seen = self.numbers.get("id").and_then(|ids| ids.iter().position(|known| *known == id.to_string()));
+                seen.map_or_else(|| "?".to_owned(), |index| index.to_string())
+            }
+            value => format!("{value:?}"),
+        };
+        IDENTITY.iter().filter_map(known).map(|(_, value)| text(value)).collect()
     }
 
     fn number(&mut self, kind: &str, seen: &str) -> Value {
@@ -217,22 +257,14 @@ impl Rule {
     }
 }
 
-/// Which element it is.
-fn identity(element: &Value) -> Vec<String> {
-    let Value::Struct(fields) = element else { return Vec::new() };
-    let known = |name: &&str| fields.iter().find(|(field, _)| field == name);
-    IDENTITY.iter().filter_map(known).map(|(_, value)| format!("{value:?}")).collect()
-}
-
-/// A config entry without its value, if that is an address or a directory; those of its synonyms likewise.
+/// A config entry without its value and where that comes from, if that is an address or a directory.
 fn without_place(entry: Value) -> Value {
     let Value::Struct(fields) = entry else { return entry };
     let hidden = fields.iter().any(|(name, value)| {
         *name == "name" && WHEREABOUTS.iter().any(|place| matches!(value, Value::Str(text) if text == place))
     });
     let fields = fields.into_iter().map(|(name, value)| match (name, value) {
-        ("value", value) if hidden && !value.is_null() => (name, Value::from("(masked)")),
-        ("synonyms", Value::Array(synonyms)) => (name, Value::Array(synonyms.into_iter().map(without_place).collect())),
+        ("value" | "config_source" | "synonyms", _) if hidden => (name, Value::from("(masked)")),
         (name, value) => (name, value),
     });
     Value::Struct(fields.collect())

@@ -53,7 +53,8 @@ pub(super) async fn metadata(run: &mut Run) {
         run.step("by an unknown id", body).await;
         let body = value!({ topics: [{ name: null, topic_id: Uuid::nil() }] });
         run.step("by neither", body).await;
-        let body = value!({ topics: [{ name: null, topic_id: first.id }, { name: null, topic_id: Uuid::from_u128(77) }] });
+        let body =
+            value!({ topics: [{ name: null, topic_id: first.id }, { name: null, topic_id: Uuid::from_u128(77) }] });
         run.step("by a known id and an unknown one", body).await;
     }
 }
@@ -65,7 +66,8 @@ pub(super) async fn metadata_refusals(run: &mut Run) {
         [("no name", ""), ("one dot", "."), ("two dots", ".."), ("a space", "a b"), ("250 letters", long.as_str())]
     {
         run.step(label, of(&[bad])).await;
-        run.step(&format!("{label}, make it"), value!({ topics: [{ name: bad }], allow_auto_topic_creation: true })).await;
+        run.step(&format!("{label}, make it"), value!({ topics: [{ name: bad }], allow_auto_topic_creation: true }))
+            .await;
     }
     if run.version >= 4 {
         run.step("an unknown topic", of(&[&run.name("nowhere")])).await;
@@ -114,6 +116,7 @@ pub(super) async fn coordinators(run: &mut Run) {
 }
 
 pub(super) async fn coordinator_refusals(run: &mut Run) {
+    run.step("none of them", coordinator(0, &["b"])).await;
     if run.version == 0 {
         return;
     }

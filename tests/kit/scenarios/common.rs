@@ -31,7 +31,7 @@ programs! {
     delete_records |run| value!({ timeout_ms: 1_000, topics: [
         { name: run.name("none"), partitions: [{ partition_index: 0, offset: 0 }] },
     ] });
-    metadata |_| value!({ topics: [{ name: "..." }], allow_auto_topic_creation: false });
+    metadata |_| value!({ topics: [{ name: "." }], allow_auto_topic_creation: false });
     create_topics |run| value!({ timeout_ms: 10_000, validate_only: true, topics: [
         { name: run.name("a"), num_partitions: 1, replication_factor: 1, configs: [{ name: "retention.ms", value: "1" }] },
     ] });

@@ -24,21 +24,40 @@ pub(super) async fn describe(run: &mut Run) {
         let body = describe_all(vec![resource(BROKER, "1", None)], synonyms, false);
         run.step(&format!("a broker, synonyms {synonyms}"), body).await;
     }
-    run.step("documentation", describe_all(vec![resource(TOPIC, name, Some(&["retention.ms", "cleanup.policy"]))], true, true))
-        .await;
-    run.step("documentation of a broker", describe_all(vec![resource(BROKER, "1", Some(&["log.retention.ms"]))], true, true))
-        .await;
+    run.step(
+        "documentation",
+        describe_all(vec![resource(TOPIC, name, Some(&["retention.ms", "cleanup.policy"]))], true, true),
+    )
+    .await;
+    run.step(
+        "documentation of a broker",
+        describe_all(vec![resource(BROKER, "1", Some(&["log.retention.ms"]))], true, true),
+    )
+    .await;
     run.step("one key", describe_all(vec![resource(TOPIC, name, Some(&["retention.ms"]))], false, false)).await;
-    run.step("an unknown key", describe_all(vec![resource(TOPIC, name, Some(&["nonsense", "segment.bytes"]))], false, false))
-        .await;
-    run.step("a key twice", describe_all(vec![resource(TOPIC, name, Some(&["segment.ms", "segment.ms"]))], false, false))
-        .await;
+    run.step(
+        "an unknown key",
+        describe_all(vec![resource(TOPIC, name, Some(&["nonsense", "segment.bytes"]))], false, false),
+    )
+    .await;
+    run.step(
+        "a key twice",
+        describe_all(vec![resource(TOPIC, name, Some(&["segment.ms", "segment.ms"]))], false, false),
+    )
+    .await;
     run.step("no keys", describe_all(vec![resource(TOPIC, name, Some(&[]))], false, false)).await;
     run.step("no keys of a broker", describe_all(vec![resource(BROKER, "1", Some(&[]))], false, false)).await;
     run.step("all brokers", describe_all(vec![resource(BROKER, "", None)], true, false)).await;
     run.step("nothing", describe_all(vec![], false, false)).await;
-    run.step("two", describe_all(vec![resource(TOPIC, name, Some(&["a"])), resource(BROKER, "1", Some(&["node.id"]))], false, false))
-        .await;
+    run.step(
+        "two",
+        describe_all(
+            vec![resource(TOPIC, name, Some(&["a"])), resource(BROKER, "1", Some(&["node.id"]))],
+            false,
+            false,
+        ),
+    )
+    .await;
     run.step("client metrics", describe_all(vec![resource(16, &run.name("m"), None)], true, false)).await;
     run.step("a group", describe_all(vec![resource(32, &run.name("g"), None)], true, false)).await;
 }
@@ -164,8 +183,10 @@ pub(super) async fn alter_refusals(run: &mut Run) {
     }
     let name = topic.name.clone();
     let nowhere = run.name("nowhere");
-    run.step("an unknown topic", alter_all(vec![altered(TOPIC, &nowhere, vec![pair("retention.ms", Some("1"))])])).await;
-    run.step("an unknown topic and key", alter_all(vec![altered(TOPIC, &nowhere, vec![pair("nonsense", Some("1"))])])).await;
+    run.step("an unknown topic", alter_all(vec![altered(TOPIC, &nowhere, vec![pair("retention.ms", Some("1"))])]))
+        .await;
+    run.step("an unknown topic and key", alter_all(vec![altered(TOPIC, &nowhere, vec![pair("nonsense", Some("1"))])]))
+        .await;
     let twice = vec![pair("retention.ms", Some("1")), pair("retention.ms", Some("2"))];
     run.step("a key twice", alter_all(vec![altered(TOPIC, &name, twice)])).await;
     let nulls = vec![pair("retention.ms", None), pair("segment.ms", None)];
@@ -181,9 +202,17 @@ pub(super) async fn incremental(run: &mut Run) {
         ("delete what is not set", vec![change("segment.ms", 1, None)], ("segment.ms", "604800000")),
         ("delete with a value", vec![change("segment.ms", 1, Some("x"))], ("segment.ms", "604800000")),
         ("append", vec![change("cleanup.policy", 2, Some("compact"))], ("cleanup.policy", "delete,compact")),
-        ("append what is there", vec![change("cleanup.policy", 2, Some("compact"))], ("cleanup.policy", "delete,compact")),
+        (
+            "append what is there",
+            vec![change("cleanup.policy", 2, Some("compact"))],
+            ("cleanup.policy", "delete,compact"),
+        ),
         ("subtract", vec![change("cleanup.policy", 3, Some("delete"))], ("cleanup.policy", "compact")),
-        ("subtract what is not there", vec![change("cleanup.policy", 3, Some("delete"))], ("cleanup.policy", "compact")),
+        (
+            "subtract what is not there",
+            vec![change("cleanup.policy", 3, Some("delete"))],
+            ("cleanup.policy", "compact"),
+        ),
     ];
     for (label, configs, (key, expected)) in steps {
         run.step(label, alter_all(vec![altered(TOPIC, name, configs)])).await;
@@ -209,7 +238,6 @@ pub(super) async fn incremental_refusals(run: &mut Run) {
     }
     let name = topic.name.clone();
     let nowhere = run.name("nowhere");
-    let long = "x".repeat(32_768 - 2);
     for (label, name, configs) in [
         ("an unknown topic", &nowhere, vec![change("retention.ms", 0, Some("1"))]),
         ("an unknown topic and key", &nowhere, vec![change("nonsense", 0, Some("1"))]),
@@ -223,7 +251,6 @@ pub(super) async fn incremental_refusals(run: &mut Run) {
         ("delete an unknown key", &name, vec![change("nonsense", 1, None)]),
         ("operation 4", &name, vec![change("retention.ms", 4, Some("1"))]),
         ("operation -1", &name, vec![change("retention.ms", -1, Some("1"))]),
-        ("a long value", &name, vec![change("follower.replication.throttled.replicas", 0, Some(&long))]),
     ] {
         run.step(label, alter_all(vec![altered(TOPIC, name, configs)])).await;
     }

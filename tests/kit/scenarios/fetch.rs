@@ -61,7 +61,8 @@ pub(super) async fn usual(run: &mut Run) {
     run.append(&other, 0, &Batch::of(["f"])).await;
     let both = vec![of(&topic, vec![partition(1, 0)]), of(&other, vec![partition(0, 0)])];
     run.step("two topics", request(ALONE, both)).await;
-    let split = vec![of(&topic, vec![partition(0, 0)]), of(&other, vec![partition(0, 0)]), of(&topic, vec![partition(1, 0)])];
+    let split =
+        vec![of(&topic, vec![partition(0, 0)]), of(&other, vec![partition(0, 0)]), of(&topic, vec![partition(1, 0)])];
     run.step("a topic in two pieces", request(ALONE, split)).await;
     run.step("a rack", with(&body(ALONE, &topic, &[(0, 0)]), "rack_id", "rack-1")).await;
     let stamped = run.topic("stamped", 1, &[("message.timestamp.type", "LogAppendTime")]).await;
@@ -131,9 +132,8 @@ pub(super) async fn sessions(run: &mut Run) {
     run.step("the error stays", body((id, 6), &topic, &[])).await;
     run.step("the error is over", body((id, 7), &topic, &[(1, 1)])).await;
     run.step("quiet", body((id, 8), &topic, &[])).await;
-    let forgotten = |partitions: Vec<Value>| {
-        value!([{ topic: &topic.name, topic_id: topic.id, partitions: partitions }])
-    };
+    let forgotten =
+        |partitions: Vec<Value>| value!([{ topic: &topic.name, topic_id: topic.id, partitions: partitions }]);
     let forget = with(&body((id, 9), &topic, &[]), "forgotten_topics_data", forgotten(vec![1.into(), 7.into()]));
     run.step("one is forgotten", forget).await;
     run.append(&topic, 1, &Batch::of(["g"])).await;

@@ -21,7 +21,8 @@ pub(super) async fn list_offsets(run: &mut Run) {
     run.append(&topic, 0, &Batch::of_records([later(0), later(10), later(5)])).await;
     run.append(&topic, 0, &Batch::of_records([later(3), later(20)])).await;
     let special = -1..=0;
-    for timestamp in special.chain([SOME_DAY, SOME_DAY + 1, SOME_DAY + 6, SOME_DAY + 11, SOME_DAY + 20, SOME_DAY + 21]) {
+    for timestamp in special.chain([SOME_DAY, SOME_DAY + 1, SOME_DAY + 6, SOME_DAY + 11, SOME_DAY + 20, SOME_DAY + 21])
+    {
         run.step(&format!("at {timestamp}"), list(&topic.name, vec![at(0, timestamp)])).await;
         run.step(&format!("of an empty partition at {timestamp}"), list(&topic.name, vec![at(1, timestamp)])).await;
     }
@@ -64,12 +65,8 @@ pub(super) async fn leader_epoch(run: &mut Run) {
     let topic = run.topic("a", 2, &[]).await;
     run.append(&topic, 0, &Batch::of(["a", "b"])).await;
     let nowhere = run.name("nowhere");
-    let ask = |name: &str, partitions: Vec<Value>| {
-        value!({ replica_id: -1, topics: [{ topic: name, partitions: partitions }] })
-    };
-    let of = |index: i32, current: i32, epoch: i32| {
-        value!({ partition: index, current_leader_epoch: current, leader_epoch: epoch })
-    };
+    let ask = |name: &str, partitions: Vec<Value>| value!({ replica_id: -1, topics: [{ topic: name, partitions: partitions }] });
+    let of = |index: i32, current: i32, epoch: i32| value!({ partition: index, current_leader_epoch: current, leader_epoch: epoch });
     for epoch in [-2, -1, 0, 1, i32::MAX] {
         let body = ask(&topic.name, vec![of(0, -1, epoch), of(1, -1, epoch)]);
         run.step(&format!("epoch {epoch}"), body).await;
@@ -93,10 +90,8 @@ pub(super) async fn delete_records(run: &mut Run) {
     run.append(&topic, 0, &Batch::of(["a", "b"])).await;
     run.append(&topic, 0, &Batch::of(["c"])).await;
     let delete = |name: &str, partitions: &[(i32, i64)]| {
-        let partitions: Vec<_> = partitions
-            .iter()
-            .map(|(index, offset)| value!({ partition_index: *index, offset: *offset }))
-            .collect();
+        let partitions: Vec<_> =
+            partitions.iter().map(|(index, offset)| value!({ partition_index: *index, offset: *offset })).collect();
         value!({ timeout_ms: 10_000, topics: [{ name: name, partitions: partitions }] })
     };
     run.step("below the start", delete(&topic.name, &[(0, 0)])).await;

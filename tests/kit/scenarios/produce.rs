@@ -73,8 +73,11 @@ pub(super) async fn request_refusals(run: &mut Run) {
     }
     run.step("no records", one(&topic, 1, 0, Bytes::new())).await;
     run.step_unanswered("no records, acks=0", one(&topic, 0, 0, Bytes::new())).await;
-    run.step("a transactional batch", one(&topic, 1, 0, Batch::of(["a"]).from_producer(7, 0, 0).transactional().encode()))
-        .await;
+    run.step(
+        "a transactional batch",
+        one(&topic, 1, 0, Batch::of(["a"]).from_producer(7, 0, 0).transactional().encode()),
+    )
+    .await;
 }
 
 pub(super) async fn batch_refusals(run: &mut Run) {
@@ -108,8 +111,10 @@ pub(super) async fn batch_refusals(run: &mut Run) {
         ("a control batch", Batch { attributes: CONTROL, ..right.clone() }.encode()),
         ("a sequence of -1", right.clone().from_producer(7, 0, -1).encode()),
         ("a count and a delta of 3", Batch { record_count: 3, last_offset_delta: 2, ..right.clone() }.encode()),
-        ("one record, two bytes behind", Batch { payload: [&right.payload[..], &[0, 0]].concat().into(), ..right.clone() }
-            .encode()),
+        (
+            "one record, two bytes behind",
+            Batch { payload: [&right.payload[..], &[0, 0]].concat().into(), ..right.clone() }.encode(),
+        ),
         ("records of noise", Batch { payload: Bytes::from_static(&[0xff; 30]), ..right.clone() }.encode()),
         ("codec 5", Batch { attributes: 5, ..right.clone() }.encode()),
         ("codec 7", Batch { attributes: 7, ..right.clone() }.encode()),
@@ -138,9 +143,10 @@ pub(super) async fn record_refusals(run: &mut Run) {
     let keyed = Batch::of_records([Record { key: key(), ..Record::default() }]);
     run.step("a key on a compacted topic", one(&compact, 1, 0, keyed.encode())).await;
     let far = Batch { base_timestamp: FAR_AWAY, max_timestamp: FAR_AWAY, ..Batch::of(["a"]) };
-    let fault = run.step("no timestamp", one(&topic, 1, 0, Batch {
-        base_timestamp: -1, max_timestamp: -1, ..Batch::of(["a"])
-    }.encode()));
+    let fault = run.step(
+        "no timestamp",
+        one(&topic, 1, 0, Batch { base_timestamp: -1, max_timestamp: -1, ..Batch::of(["a"]) }.encode()),
+    );
     fault.await;
     run.step("a late timestamp on a topic of times of append", one(&stamped, 1, 0, far.encode())).await;
     let claimed = Batch { attributes: LOG_APPEND_TIME, ..Batch::of(["a"]) };

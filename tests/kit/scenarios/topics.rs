@@ -20,10 +20,7 @@ fn assigned(name: &str, partitions: i32, replicas: i16, assignments: &[(i32, &[i
 
 fn placed(assignments: &[(i32, &[i32])]) -> Vec<Value> {
     let ids = |ids: &[i32]| ids.iter().map(|id| Value::from(*id)).collect::<Vec<_>>();
-    assignments
-        .iter()
-        .map(|(index, brokers)| value!({ partition_index: *index, broker_ids: ids(brokers) }))
-        .collect()
+    assignments.iter().map(|(index, brokers)| value!({ partition_index: *index, broker_ids: ids(brokers) })).collect()
 }
 
 fn configured(name: &str, configs: Vec<Value>) -> Value {
@@ -42,8 +39,11 @@ pub(super) async fn create(run: &mut Run) {
     run.step("configs", create_all(vec![configured(&name("e", run), vec![one, two])])).await;
     let spread = assigned(&name("f", run), -1, -1, &[(0, &[1]), (1, &[1])]);
     run.step("replicas", create_all(vec![spread])).await;
-    run.step("replicas the other way round", create_all(vec![assigned(&name("g", run), -1, -1, &[(1, &[1]), (0, &[1])])]))
-        .await;
+    run.step(
+        "replicas the other way round",
+        create_all(vec![assigned(&name("g", run), -1, -1, &[(1, &[1]), (0, &[1])])]),
+    )
+    .await;
     let dry = value!({ timeout_ms: 10_000, validate_only: true, topics: [topic(&name("dry", run), 2, 1)] });
     run.step("validate_only", dry.clone()).await;
     run.step("validate_only again", dry).await;
@@ -72,8 +72,11 @@ pub(super) async fn create_refusals(run: &mut Run) {
     let pair = vec![topic(&run.name("x.y"), 1, 1), topic(&run.name("x_y"), 1, 1)];
     run.step("two names that collide", create_all(pair)).await;
     run.step("a name twice", create_all(vec![topic(&name, 1, 1), topic(&name, 2, 1)])).await;
-    run.step("a name twice and another", create_all(vec![topic(&name, 1, 1), topic(&name, 2, 1), topic(&run.name("c"), 1, 1)]))
-        .await;
+    run.step(
+        "a name twice and another",
+        create_all(vec![topic(&name, 1, 1), topic(&name, 2, 1), topic(&run.name("c"), 1, 1)]),
+    )
+    .await;
     for partitions in [0, -2, i32::MIN] {
         run.step(&format!("{partitions} partitions"), create_all(vec![topic(&name, partitions, 1)])).await;
     }
@@ -162,9 +165,7 @@ pub(super) async fn partitions(run: &mut Run) {
 
 pub(super) async fn partitions_refusals(run: &mut Run) {
     let topic = run.topic("a", 2, &[]).await;
-    let one = |name: &str, count: i32, assignments: Option<Vec<Value>>| {
-        value!({ timeout_ms: 10_000, topics: [{ name: name, count: count, assignments: assignments }] })
-    };
+    let one = |name: &str, count: i32, assignments: Option<Vec<Value>>| value!({ timeout_ms: 10_000, topics: [{ name: name, count: count, assignments: assignments }] });
     for count in [0, -1, 1, 2] {
         run.step(&format!("count {count}"), one(&topic.name, count, None)).await;
     }
@@ -258,6 +259,9 @@ pub(super) async fn describe_partitions(run: &mut Run) {
     run.step("from a topic not asked for", ask(&both, 2_000, cursor(&nowhere, 0))).await;
     run.step("from an unknown topic of all", ask(&[], 2_000, cursor(&nowhere, 1))).await;
     run.step("an unknown topic", ask(&[&nowhere, both[0]], 2_000, Value::Null)).await;
-    run.step("names that cannot be", ask(&["a b", "", "."], 2_000, Value::Null)).await;
+    for name in ["a b", "", ".", "..", "ä"] {
+        run.step(&format!("name {name:?}"), ask(&[name], 2_000, Value::Null)).await;
+    }
+    run.step("names that cannot be", ask(&["a b", both[0], "."], 2_000, Value::Null)).await;
     run.step("from an unknown topic", ask(&[&nowhere], 2_000, cursor(&nowhere, 0))).await;
 }
