@@ -44,6 +44,10 @@ wire:
 capture:
     CAPTURE="Apache Kafka 4.3.1, $(date -u +%F), just capture" tests/real-kafka/real-kafka exec -- cargo test -p system-tests --test differential -- --nocapture
 
+# A cluster of three nodes, asked of three real ones.
+leaders-kafka:
+    tests/real-kafka/real-kafka exec --brokers 3 -- cargo test -p system-tests --test leaders
+
 # Client and mock together.
 system:
     cargo test -p system-tests --test system
