@@ -64,6 +64,14 @@ foreign:
 foreign-kafka:
     tests/foreign/run all --real
 
+# What our client and our broker write, read by Java's consumer and by DumpLogSegments (tests/evidence/README.md).
+evidence:
+    tests/evidence/run check
+
+# Remakes fixtures/wire/batches from a real Kafka.
+capture-batches:
+    tests/evidence/run capture
+
 # A real Kafka on port 9092, until Ctrl-C.
 kafka:
     tests/real-kafka/real-kafka serve --port 9092

@@ -299,4 +299,36 @@ mod tests {
         assert_eq!((read[0].producer_id, read[0].base_sequence, read[0].last_offset_delta), (7, 3, 1));
         assert_eq!(read[0].encode(), batch.encode());
     }
+
+    /// Every segment of a real Kafka in `fixtures/wire/batches`, with the name of its topic.
+    fn evidence() -> Vec<(String, Bytes)> {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/wire/batches");
+        let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let segment = |path: &std::path::Path| {
+            let text = std::fs::read_to_string(path).unwrap();
+            let digits: Vec<u32> = text.lines().skip(1).flat_map(str::chars).map(|c| c.to_digit(16).unwrap()).collect();
+            digits.chunks(2).map(|pair| (pair[0] * 16 + pair[1]) as u8).collect()
+        };
+        files
+            .filter(|path| path.extension().is_some_and(|extension| extension == "hex"))
+            .map(|path| (path.file_stem().unwrap().to_string_lossy().into_owned(), segment(&path)))
+            .collect()
+    }
+
+    #[test]
+    fn a_segment_of_a_real_kafka_is_read_and_written_back() {
+        let evidence = evidence();
+        assert!(evidence.len() >= 16, "{evidence:?}");
+        for (topic, segment) in evidence {
+            let batches = Batch::decode_all(segment.clone());
+            // Length and CRC are computed again.
+            let ours = |batch: &Batch| Batch { batch_length: None, crc: None, ..batch.clone() }.encode();
+            assert_eq!(batches.iter().map(ours).collect::<Vec<_>>().concat(), segment, "{topic}");
+            for batch in batches.iter().filter(|batch| batch.attributes & 0b111 == 0) {
+                let mut records = Vec::new();
+                batch.records().iter().for_each(|record| put_record(&mut records, record));
+                assert_eq!(records, batch.payload, "{topic}");
+            }
+        }
+    }
 }

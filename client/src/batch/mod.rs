@@ -43,4 +43,6 @@ const CONTROL: i16 = 1 << 5;
 const CODEC: i16 = 0b111;
 
 #[cfg(test)]
+mod evidence;
+#[cfg(test)]
 mod tests;
