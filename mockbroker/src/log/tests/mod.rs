@@ -1,7 +1,9 @@
-//! Machine tests of the log, one file per file of the log, on batches that `kit` writes byte by byte.
+//! Machine tests of the log, one file per file of the log, on batches that `kit` writes byte by byte;
+//! and on batches of a real Kafka (`evidence`).
 
 mod batch;
 mod compression;
+mod evidence;
 mod kit;
 mod leader_epochs;
 mod lookup;
