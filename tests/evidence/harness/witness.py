@@ -1,5 +1,6 @@
 """Brokers, and those who are asked what a log holds: Kafka's own clients and its DumpLogSegments."""
 import contextlib
+import os
 import pathlib
 import re
 import subprocess
@@ -46,8 +47,10 @@ def real(data: pathlib.Path) -> list:
     return [REAL_KAFKA, "serve", "--property", f"log.dirs={data}"]
 
 
-def mock() -> list:
-    return ["cargo", "run", "--quiet", "-p", "mockbroker", "--", "serve", "--port", "0"]
+def build() -> pathlib.Path:
+    """Our two programs, in one call, so that they share their dependencies; says where they are."""
+    subprocess.run(["cargo", "build", "--quiet", "-p", "mockbroker", "-p", "system-tests", "--bins"], cwd=REPOSITORY, check=True)
+    return REPOSITORY / os.environ.get("CARGO_TARGET_DIR", "target") / "debug"
 
 
 def java(what: str, bootstrap: str, *arguments: object) -> None:
