@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+from collections.abc import Callable
 
 from harness.brokers import REPOSITORY
 from harness.install import once, say
@@ -50,7 +51,17 @@ def crate(pinned: str, directory: pathlib.Path, targets: list[str], instead: dic
         executables = [{"name": message["target"]["name"], "path": message["executable"]} for message in messages
                        if message.get("executable") and message["target"]["kind"] == ["test"]]
         (directory / "executables.json").write_text(json.dumps(executables, indent=1))
-    prepared(directory, make)
+    prepared(directory, f"{pinned} {targets} {instead}", make)
+
+
+def jars_of_j4rs(artifacts: tuple[str, ...]) -> None:
+    """Puts these where the crate j4rs looks before it downloads."""
+    directory = home() / "cargo" / "debug" / "jassets"
+    for artifact in artifacts:
+        _, name, version = artifact.split(":")
+        if not (directory / f"{name}-{version}.jar").exists():
+            copy = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy"
+            say(["mvn", "-q", "-B", copy, f"-Dartifact={artifact}", f"-DoutputDirectory={directory}"])
 
 
 def unpack_crate(pinned: str, target: pathlib.Path) -> None:
@@ -93,7 +104,7 @@ def kafka_python(pinned: str, directory: pathlib.Path) -> None:
         # Without it Python's own package `test` comes first.
         (directory / "source" / "test" / "__init__.py").touch()
         (directory / "source" / "test" / "service.py").write_text(SERVICE)
-    prepared(directory, make, REQUIREMENTS)
+    prepared(directory, pinned, make, REQUIREMENTS)
 
 
 def librdkafka(pinned: str, directory: pathlib.Path) -> None:
@@ -108,10 +119,11 @@ def librdkafka(pinned: str, directory: pathlib.Path) -> None:
         jobs = f"-j{os.cpu_count() or 1}"
         say(["make", jobs, "libs"], cwd=source)
         say(["make", jobs, "-C", "tests", "build"], cwd=source)
-    prepared(directory, make)
+    prepared(directory, pinned, make)
 
 
-def prepared(directory: pathlib.Path, make, *sources: pathlib.Path) -> None:
-    """Made once from these files and from what is pinned here."""
+def prepared(directory: pathlib.Path, pinned: str, make: Callable[[], None], *sources: pathlib.Path) -> None:
+    """Made once from what is pinned, from these files, and as this module says."""
     directory.mkdir(parents=True, exist_ok=True)
-    once(home(), directory.name, [HERE, HERE.parent / "catalogue.py", *sources], make)
+    (directory / "pinned").write_text(pinned)
+    once(home(), directory.name, [HERE, directory / "pinned", *sources], make)
