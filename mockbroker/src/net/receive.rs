@@ -97,8 +97,8 @@ impl Receiver {
 
     /// Gathers a long frame by way of the buffer, in steps of its size.
     ///
-    /// To receive straight into the frame's own memory saves the copy and costs more: the kernel then copies into memory
-    /// that no cache holds, at a fraction of the speed at which it fills this buffer and we empty it.
+    /// To receive straight into the frame's own memory would save a copy, and yet costs the broker a third more CPU: the
+    /// kernel's copy into that memory is so much slower than into this buffer (`just bench`, produce).
     async fn long_frame<S: AsyncRead + Unpin>(&mut self, stream: &mut S, length: usize) -> Result<Frame, End> {
         self.buffer.advance(frame::LENGTH_BYTES);
         let mut block = self.recycler.take(length.min(RESERVE_AT_MOST_BYTES));
