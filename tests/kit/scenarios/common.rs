@@ -17,7 +17,7 @@ macro_rules! programs {
     )*};
 }
 
-/// Names in these bodies are of topics that do not exist: what is asked here is how a request is read.
+// Names in these bodies are of topics that do not exist: what is asked here is how a request is read.
 programs! {
     api_versions |_| value!({ client_software_name: "judge", client_software_version: "1" });
     produce |run| value!({ acks: 1, timeout_ms: 1_000, topic_data: [

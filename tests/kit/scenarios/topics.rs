@@ -13,12 +13,15 @@ fn topic(name: &str, partitions: i32, replicas: i16) -> Value {
     value!({ name: name, num_partitions: partitions, replication_factor: replicas })
 }
 
+/// The replicas of each partition.
+type Placement<'a> = &'a [(i32, &'a [i32])];
+
 /// A topic with the replicas of each partition given.
-fn assigned(name: &str, partitions: i32, replicas: i16, assignments: &[(i32, &[i32])]) -> Value {
+fn assigned(name: &str, partitions: i32, replicas: i16, assignments: Placement<'_>) -> Value {
     value!({ name: name, num_partitions: partitions, replication_factor: replicas, assignments: placed(assignments) })
 }
 
-fn placed(assignments: &[(i32, &[i32])]) -> Vec<Value> {
+fn placed(assignments: Placement<'_>) -> Vec<Value> {
     let ids = |ids: &[i32]| ids.iter().map(|id| Value::from(*id)).collect::<Vec<_>>();
     assignments.iter().map(|(index, brokers)| value!({ partition_index: *index, broker_ids: ids(brokers) })).collect()
 }
@@ -92,7 +95,7 @@ pub(super) async fn create_refusals(run: &mut Run) {
 
 pub(super) async fn create_assignments(run: &mut Run) {
     let name = run.name("a");
-    let wrong: &[(&str, i32, i16, &[(i32, &[i32])])] = &[
+    let wrong: &[(&str, i32, i16, Placement<'_>)] = &[
         ("with a factor", -1, 1, &[(0, &[1])]),
         ("with a count", 1, -1, &[(0, &[1])]),
         ("with both", 1, 1, &[(0, &[1])]),
