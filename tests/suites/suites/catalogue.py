@@ -40,6 +40,10 @@ class Suite:
     def home(self) -> pathlib.Path:
         return install.home() / self.name
 
+    def output(self, real: bool) -> pathlib.Path:
+        """Where the tests' own words go."""
+        return self.home() / "output" / ("kafka" if real else "mock")
+
     def options(self) -> list[str]:
         """For `serve`: two suites take it that the first node is 0."""
         pairs = [f"--property={key}={value}" for key, value in self.properties.items()]
@@ -110,8 +114,11 @@ def install_librdkafka() -> None:
 
 def librdkafka(bootstrap: str) -> list[Test]:
     home = install.home() / "librdkafka"
-    (home / "test.conf").write_text(f"bootstrap.servers={bootstrap}\ntest.topic.random=true\n")
-    environment = {"RDKAFKA_TEST_CONF": str(home / "test.conf"), "TEST_KAFKA_VERSION": record.kafka_version(), "CI": "y"}
+    # A file for each broker, so that two runs can be under way.
+    configuration = home / f"{bootstrap.partition(',')[0].replace(':', '-')}.conf"
+    configuration.write_text(f"bootstrap.servers={bootstrap}\ntest.topic.random=true\n")
+    environment = {"RDKAFKA_TEST_CONF": str(configuration), "TEST_KAFKA_VERSION": record.kafka_version(),
+                   "LD_LIBRARY_PATH": f"{home / 'source' / 'src'}:{home / 'source' / 'src-cpp'}"}
     # Quick, without the sockets that lose bytes on purpose, one after the other.
     command = ["./test-runner", "-Q", "-E", "-p1"]
     return [Test(number, command, home / "source" / "tests", environment | {"TESTS": number}) for number in LIBRDKAFKA_TESTS]
@@ -123,7 +130,8 @@ SUITES = {suite.name: suite for suite in (
           left_out={"client::test_sasl": "wants a SASL listener", "client::test_tls": "its author ignores it",
                     "client::test_socks5": "wants a SOCKS5 proxy"}),
     Suite("kafka-python", KAFKA_PYTHON, install_kafka_python, kafka_python,
-          properties={"num.partitions": "4", "allow.everyone.if.no.acl.found": "true",
+          properties={"num.partitions": "4", "group.min.session.timeout.ms": "1000",
+                      "allow.everyone.if.no.acl.found": "true",
                       "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer"}),
     Suite("rdkafka", f"crate {RDKAFKA}", install_rdkafka, rdkafka, properties={"num.partitions": "3"}),
     Suite("librdkafka", "librdkafka 2.12.1, nine of its own tests", install_librdkafka, librdkafka, brokers=3,

@@ -42,8 +42,8 @@ def all_of(tests: Sequence[Test], seconds: float, at_once: int, output: pathlib.
            expected: Collection[str] | None) -> dict[str, Outcome]:
     """Runs the tests, some at once. What each said is left in the directory `output`.
 
-    One that was expected to pass (None: all were) and fails is run once more, alone: what is lost to a busy machine says nothing of a
-    broker.
+    One that was expected to pass (None: all were) and fails is run once more, alone: what is lost to a busy machine says
+    nothing of a broker.
     """
     output.mkdir(parents=True, exist_ok=True)
     with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
