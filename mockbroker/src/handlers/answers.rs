@@ -19,8 +19,16 @@ pub(super) const TOPIC_OPERATIONS: i32 = 0b1101_1111_1000;
 /// What the wire has when nobody asked for authorized operations.
 pub(super) const NO_OPERATIONS: i32 = i32::MIN;
 
+/// The longest string that the wire has at every version (`MessageDataGenerator`).
+const LONGEST_STRING: usize = 0x7fff;
+
+/// `text` as the wire has it. A text that quotes what a client sent may be longer than a string can be: its end is left out.
 pub(super) fn text(text: impl Into<String>) -> StrBytes {
-    StrBytes::from_string(text.into())
+    let mut text = text.into();
+    if text.len() > LONGEST_STRING {
+        text.truncate(text.floor_char_boundary(LONGEST_STRING));
+    }
+    StrBytes::from_string(text)
 }
 
 pub(super) fn broker_ids(nodes: impl IntoIterator<Item = NodeId>) -> Vec<BrokerId> {
@@ -31,7 +39,7 @@ pub(super) fn broker_ids(nodes: impl IntoIterator<Item = NodeId>) -> Vec<BrokerI
 pub(super) fn outcome<T>(result: &Result<T, Refusal>) -> (i16, Option<StrBytes>) {
     match result {
         Ok(_) => (0, None),
-        Err(refusal) => (refusal.error.code(), refusal.message.clone().map(StrBytes::from_string)),
+        Err(refusal) => (refusal.error.code(), refusal.message.clone().map(text)),
     }
 }
 
@@ -56,4 +64,16 @@ pub(super) fn default_text(error: ResponseError) -> StrBytes {
         }
         _ => "",
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_that_quotes_too_much_still_fits_a_string() {
+        assert_eq!(&*text("short"), "short");
+        let long = text("ä".repeat(LONGEST_STRING));
+        assert_eq!(long.len(), LONGEST_STRING - 1, "no character is cut in two");
+    }
 }
