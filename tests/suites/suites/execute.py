@@ -15,7 +15,7 @@ TELLING = [re.compile(pattern, re.MULTILINE) for pattern in (
     r"^E   +(\S.*)$",                                      # pytest
     r"^thread '.*panicked at .*\n((?:.+\n?){1,3})",         # Rust
     r"(Error: .*)$",
-    r"\[[^]]*\] (.*?\.c:\d+: .*)$",                         # librdkafka's test program
+    r"^### Test .* failed at .* ###\n(.*)$",                # librdkafka's test program
 )]
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 SHOWN_CHARACTERS = 180
