@@ -1,7 +1,7 @@
 //! The programs that a real Kafka and the mock both run: each API at every version, the usual path and the refusals.
 //!
 //! One module for each family of APIs. A program makes what it needs with names of its own and is cleaned up after, so
-//! that each finds the same cluster. What every API has in common is in [`common`].
+//! that each finds the same cluster. What every API has in common is in `common`.
 
 mod cluster;
 mod common;
