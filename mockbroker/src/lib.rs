@@ -61,7 +61,7 @@ mod handlers;
 // core
 mod cluster;
 mod fetch_plan;
-#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the handlers of groups are not there yet"))]
+#[expect(dead_code, unused_imports, reason = "the handlers of groups are not there yet")]
 mod group;
 mod held;
 mod log;

@@ -39,7 +39,10 @@ impl GroupCoordinator {
         let expire_timestamp = request.retention_time_ms.map(|length| now.saturating_add(length));
         commit_each(&request.topics, ctx.config, |topic, partition| {
             let (key, mut value) = to_record(&member.group_id, topic, partition, now);
-            value.expire_timestamp = expire_timestamp;
+            if expire_timestamp.is_some() {
+                // Its record has no room for the other two.
+                value = OffsetCommitValue { expire_timestamp, leader_epoch: -1, topic_id: TopicId::ZERO, ..value };
+            }
             self.persist(Record::OffsetCommit(key, Some(value)), out);
         })
     }

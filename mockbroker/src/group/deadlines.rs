@@ -45,6 +45,13 @@ impl Deadlines {
         }
     }
 
+    /// Lets `timer` fall due at `instant`, if it does not run already.
+    pub(super) fn arm_once(&mut self, timer: Timer, instant: Timestamp) {
+        if !self.by_timer.contains_key(&timer) {
+            self.arm(timer, instant);
+        }
+    }
+
     /// The earliest instant at which one falls due.
     pub(super) fn next(&self) -> Option<Timestamp> {
         self.by_instant.first_key_value().map(|((instant, _), _)| *instant)

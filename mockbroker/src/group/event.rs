@@ -172,7 +172,8 @@ pub(crate) struct TxnOffsetCommit {
 #[derive(Clone, Debug)]
 pub(crate) struct CommitTopic {
     pub(crate) name: StrBytes,
-    /// Of the topic that has this name now, whichever of the two the request said.
+    /// Of the topic that has this name now, for OffsetCommit at every version. TxnOffsetCommit has [`TopicId::ZERO`]: what it
+    /// writes has no topic id.
     pub(crate) topic_id: TopicId,
     pub(crate) partitions: Vec<CommitPartition>,
 }

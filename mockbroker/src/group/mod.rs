@@ -176,7 +176,7 @@ impl GroupCoordinator {
     /// be heard of. Called once with every group before the first event, too.
     pub(crate) fn load(&mut self, ctx: &mut Ctx<'_>, is_loaded: impl Fn(&str) -> bool, out: &mut Vec<Effect>) {
         let check_interval_ms = ctx.config.offsets_retention_check_interval_ms;
-        self.deadlines.arm(Timer::OffsetExpiry, ctx.now.plus_millis(check_interval_ms.max(1)));
+        self.deadlines.arm_once(Timer::OffsetExpiry, ctx.now.plus_millis(check_interval_ms.max(1)));
         let loaded: Vec<StrBytes> = self.classic.keys().filter(|group_id| is_loaded(group_id)).cloned().collect();
         for group_id in loaded {
             if let Some(mut turn) = self.classic_turn(ctx, &group_id, out) {

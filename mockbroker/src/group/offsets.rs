@@ -81,11 +81,6 @@ impl Offsets {
             .collect()
     }
 
-    /// The groups that have an offset or an open transaction.
-    pub(super) fn groups(&self) -> impl Iterator<Item = &StrBytes> {
-        self.committed.keys().chain(self.open_transactions.keys())
-    }
-
     fn pending_of(&self, group_id: &str) -> impl Iterator<Item = &ByTopic> {
         let producers = self.open_transactions.get(group_id.as_bytes()).into_iter().flatten();
         producers.filter_map(move |producer_id| self.pending.get(producer_id)?.get(group_id.as_bytes()))

@@ -150,7 +150,9 @@ impl Turn<'_, '_> {
             self.group.leader = Some(new.clone());
         }
         if was_pending_sync {
-            self.group.pending_sync.insert(new.clone());
+            // Under the id that nobody has any more, so that the group rebalances when the time to sync is over, whether
+            // or not the member has synced. Kafka does.
+            self.group.pending_sync.insert(old.clone());
         }
     }
 

@@ -104,22 +104,21 @@ pub(crate) struct OffsetCommitValue {
     pub(crate) commit_timestamp: i64,
     /// Set when the request named a retention of its own (OffsetCommit v2 to v4).
     pub(crate) expire_timestamp: Option<i64>,
-    /// [`TopicId::ZERO`] in what older brokers wrote.
+    /// [`TopicId::ZERO`] in what older brokers wrote, with an expiry of its own, and in transactions.
     pub(crate) topic_id: TopicId,
 }
 
 impl OffsetCommitValue {
-    /// At v1 with an expiry of its own, which has no room for leader epoch and topic id; else at v4, or v3 without a topic
-    /// id. As a 4.3.1 broker was seen to write; `GroupCoordinatorRecordHelpers.newOffsetCommitRecord`.
+    /// At v4; but at v1 with an expiry of its own, which has no room for leader epoch and topic id. As a 4.3.1 broker was
+    /// seen to write.
     pub(super) fn encode(&self) -> Bytes {
-        let (version, layout) = match (self.expire_timestamp, self.topic_id.is_zero()) {
-            (Some(_), _) => (1, Layout::Classic),
-            (None, true) => (3, Layout::Classic),
-            (None, false) => (4, Layout::Flexible),
+        let (version, layout) = match self.expire_timestamp {
+            Some(_) => (1, Layout::Classic),
+            None => (4, Layout::Flexible),
         };
         let mut writer = Writer::new(version, layout);
         writer.i64(self.offset);
-        if version >= 3 {
+        if self.expire_timestamp.is_none() {
             writer.i32(self.leader_epoch);
         }
         writer.string(&self.metadata);
@@ -127,9 +126,8 @@ impl OffsetCommitValue {
         if let Some(expire_timestamp) = self.expire_timestamp {
             writer.i64(expire_timestamp);
         }
-        if version >= 4 {
-            writer.tag_zero(Some(|field: &mut Writer| field.uuid(self.topic_id.0)));
-        }
+        let topic_id = Some(self.topic_id.0).filter(|id| !id.is_nil());
+        writer.tag_zero(topic_id.map(|id| move |field: &mut Writer| field.uuid(id)));
         writer.finish()
     }
 

@@ -102,6 +102,11 @@ impl Writer {
         }
     }
 
+    /// Null, at a flexible version.
+    pub(super) fn null(&mut self) {
+        self.varint(0);
+    }
+
     /// The end of a struct that has no tagged field set.
     pub(super) fn no_tags(&mut self) {
         if self.layout == Layout::Flexible {
@@ -195,11 +200,19 @@ impl<'a> Reader<'a> {
     /// An array that is not null, each item by `read`.
     pub(super) fn array<T>(
         &mut self,
-        mut read: impl FnMut(&mut Self) -> Result<T, Malformed>,
+        read: impl FnMut(&mut Self) -> Result<T, Malformed>,
     ) -> Result<Vec<T>, Malformed> {
-        let length = self.length()?.ok_or(Malformed("null where an array must be"))?;
+        self.nullable_array(read)?.ok_or(Malformed("null where an array must be"))
+    }
+
+    /// An array, each item by `read`.
+    pub(super) fn nullable_array<T>(
+        &mut self,
+        mut read: impl FnMut(&mut Self) -> Result<T, Malformed>,
+    ) -> Result<Option<Vec<T>>, Malformed> {
+        let Some(length) = self.length()? else { return Ok(None) };
         // Not reserved: the length is what the bytes say, not what they hold.
-        (0..length).map(|_| read(self)).collect()
+        (0..length).map(|_| read(self)).collect::<Result<_, _>>().map(Some)
     }
 
     /// The end of a struct: field 0, if it is set, by `read`; others are skipped.

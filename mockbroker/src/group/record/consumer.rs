@@ -1,6 +1,10 @@
 //! The records of consumer groups (KIP-848): their values.
 //!
 //! Sources: ConsumerGroup*Value.json of Kafka 4.3. Here are the formats only; what they mean is the group's business.
+//! Two tagged fields are nullable, and their default is not null but empty: null is written as a field of one zero byte, and
+//! a field that is not there is empty. That is what the message files come to (`"default": null` is no default at all), and
+//! what a 4.3.1 broker was seen to write.
+//!
 //! Not here: ConsumerGroupPartitionMetadata (key 4), which brokers since 4.1 do not write and do not need (KIP-1101).
 
 use bytes::Bytes;
@@ -34,7 +38,7 @@ pub(crate) struct ConsumerGroupMemberMetadataValue {
 }
 
 /// What a member of a consumer group that speaks the classic protocol offers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ClassicMemberMetadata {
     pub(crate) session_timeout_ms: i32,
     /// Name and metadata, in the member's order.
@@ -111,18 +115,11 @@ impl ConsumerGroupMemberMetadataValue {
         writer.nullable_string(self.subscribed_topic_regex.as_ref());
         writer.i32(self.rebalance_timeout_ms);
         writer.nullable_string(self.server_assignor.as_ref());
-        writer.tag_zero(self.classic_member_metadata.as_ref().map(|metadata| {
-            |field: &mut Writer| {
-                // A nullable struct says by its first byte that it is there.
-                field.i8(1);
-                field.i32(metadata.session_timeout_ms);
-                field.array(&metadata.supported_protocols, |field, (name, metadata)| {
-                    field.string(name);
-                    field.bytes(metadata);
-                    field.no_tags();
-                });
-                field.no_tags();
-            }
+        let metadata = self.classic_member_metadata.as_ref();
+        let is_default = metadata.is_some_and(|metadata| *metadata == ClassicMemberMetadata::default());
+        writer.tag_zero((!is_default).then_some(|field: &mut Writer| match metadata {
+            None => field.null(),
+            Some(metadata) => metadata.encode(field),
         }));
         writer.finish()
     }
@@ -138,14 +135,28 @@ impl ConsumerGroupMemberMetadataValue {
             subscribed_topic_regex: reader.nullable_string()?,
             rebalance_timeout_ms: reader.i32()?,
             server_assignor: reader.nullable_string()?,
-            classic_member_metadata: reader.tag_zero(ClassicMemberMetadata::decode)?.flatten(),
+            classic_member_metadata: reader
+                .tag_zero(ClassicMemberMetadata::decode)?
+                .unwrap_or_else(|| Some(ClassicMemberMetadata::default())),
         })
     }
 }
 
 impl ClassicMemberMetadata {
+    fn encode(&self, field: &mut Writer) {
+        // A nullable struct says by its first byte that it is there.
+        field.i8(1);
+        field.i32(self.session_timeout_ms);
+        field.array(&self.supported_protocols, |field, (name, metadata)| {
+            field.string(name);
+            field.bytes(metadata);
+            field.no_tags();
+        });
+        field.no_tags();
+    }
+
     fn decode(reader: &mut Reader<'_>) -> Result<Option<Self>, Malformed> {
-        if reader.i8()? < 0 {
+        if reader.i8()? <= 0 {
             return Ok(None);
         }
         let metadata = Self {
@@ -231,15 +242,20 @@ impl AssignedTopic {
         writer.uuid(self.topic_id.0);
         writer.array(&self.partitions, |writer, partition| writer.i32(*partition));
         let epochs = self.assignment_epochs.as_ref();
-        writer
-            .tag_zero(epochs.map(|epochs| |field: &mut Writer| field.array(epochs, |field, epoch| field.i32(*epoch))));
+        let is_empty = epochs.is_some_and(Vec::is_empty);
+        writer.tag_zero((!is_empty).then_some(|field: &mut Writer| match epochs {
+            None => field.null(),
+            Some(epochs) => field.array(epochs, |field, epoch| field.i32(*epoch)),
+        }));
     }
 
     fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         Ok(Self {
             topic_id: TopicId(reader.uuid()?),
             partitions: reader.array(Reader::i32)?,
-            assignment_epochs: reader.tag_zero(|field| field.array(Reader::i32))?,
+            assignment_epochs: reader
+                .tag_zero(|field| field.nullable_array(Reader::i32))?
+                .unwrap_or_else(|| Some(Vec::new())),
         })
     }
 }
