@@ -234,7 +234,7 @@ fn what_null_and_empty_are_in_a_tagged_field_is_kept_apart() {
     // Source: ConsumerGroupMemberMetadataValue.json, ConsumerGroupCurrentMemberAssignmentValue.json; MessageDataGenerator.
     let key = || MemberKey { group_id: "g".into(), member_id: "m".into() };
     for (assignment_epochs, end) in
-        [(None, "0100010000"), (Some(Vec::new()), "0000"), (Some(vec![4]), "01000502000000040000")]
+        [(None, "0100010000"), (Some(Vec::new()), "0000"), (Some(vec![4]), "010005020000000400")]
     {
         let topic = AssignedTopic { topic_id: TOPIC, partitions: vec![0], assignment_epochs };
         let value = CurrentMemberAssignmentValue {
