@@ -122,16 +122,22 @@ impl GroupCoordinator {
         while let Some(timer) = self.deadlines.take_due(ctx.now) {
             match timer {
                 Timer::ClassicSession { group_id, member_id } => {
-                    self.classic_turn(ctx, &group_id, out).map(|mut turn| turn.on_session_deadline(&member_id))
+                    if let Some(mut turn) = self.classic_turn(ctx, &group_id, out) {
+                        turn.on_session_deadline(&member_id);
+                    }
                 }
                 Timer::ClassicJoin { group_id } => {
-                    self.classic_turn(ctx, &group_id, out).map(|mut turn| turn.on_join_deadline())
+                    if let Some(mut turn) = self.classic_turn(ctx, &group_id, out) {
+                        turn.on_join_deadline();
+                    }
                 }
                 Timer::ClassicSync { group_id } => {
-                    self.classic_turn(ctx, &group_id, out).map(|mut turn| turn.on_sync_deadline())
+                    if let Some(mut turn) = self.classic_turn(ctx, &group_id, out) {
+                        turn.on_sync_deadline();
+                    }
                 }
-                Timer::OffsetExpiry => Some(self.expire_offsets(ctx, out)),
-            };
+                Timer::OffsetExpiry => self.expire_offsets(ctx, out),
+            }
         }
     }
 

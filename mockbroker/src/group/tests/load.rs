@@ -3,7 +3,11 @@
 use kafka_protocol::error::ResponseError::*;
 
 use super::kit::*;
+use crate::cluster::{BrokerConfig, Topics};
 use crate::group::*;
+use crate::ids::IdSource;
+use crate::time::Timestamp;
+use crate::types::Ticket;
 
 #[test]
 fn a_stable_group_goes_on_after_a_restart() {
@@ -67,4 +71,34 @@ fn a_move_of_other_groups_touches_nothing() {
     kit.coordinator.unload(|group_id| group_id != GROUP, &mut out);
     assert_eq!(out, []);
     assert_eq!(kit.heartbeat(identity(&members[0], 1)), Ok(()));
+}
+
+#[test]
+fn a_thousand_members_cost_no_more_than_they_are() {
+    // No look at all others for each: 1,000,000 looks would be seen here. Without the kit, which looks at everything.
+    let (config, topics, mut ids) = (BrokerConfig::default(), Topics::default(), IdSource::new(1));
+    let mut coordinator = GroupCoordinator::default();
+    let mut out = Vec::new();
+    let mut ctx = Ctx { now: Timestamp::from_millis(0), topics: &topics, config: &config, ids: &mut ids };
+    for number in 0..1000 {
+        let request = Join { requires_known_member_id: false, rebalance_timeout_ms: 300_000, ..consumer() };
+        coordinator.step(&mut ctx, Event::Join(Ticket(number), request), &mut out);
+    }
+    for now in [3000, 6000] {
+        ctx.now = Timestamp::from_millis(now);
+        coordinator.expire(&mut ctx, &mut out);
+    }
+    let joined: Vec<Joined> = out
+        .drain(..)
+        .filter_map(|effect| match effect {
+            Effect::Answer(_, Response::Join(joined)) => Some(joined),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(joined.len(), 1000);
+    for (member, number) in joined.iter().zip(1000..) {
+        coordinator.step(&mut ctx, Event::Sync(Ticket(number), sync(&member.member_id, 1)), &mut out);
+    }
+    let synced = out.iter().filter(|effect| matches!(effect, Effect::Answer(_, Response::Sync(Ok(_)))));
+    assert_eq!(synced.count(), 1000);
 }
