@@ -60,6 +60,8 @@ mod handlers;
 // core
 mod cluster;
 mod fetch_plan;
+#[expect(dead_code, unused_imports, reason = "the handlers of groups are not there yet")]
+mod group;
 mod held;
 mod log;
 mod logs;

@@ -1,0 +1,1 @@
+//! Machine tests of consumer groups.
