@@ -44,8 +44,8 @@ fn assert_complete(group: &GroupSpec<'_>, target: &Target) {
             }
         }
     }
-    let is_subscribed = |topic_id| group.members.values().any(|member| member.subscribed.contains(topic_id));
-    let wanted: BTreeSet<_> = group.all_partitions().filter(|(topic_id, _)| is_subscribed(topic_id)).collect();
+    let is_subscribed = |topic_id: TopicId| group.members.values().any(|member| member.subscribed.contains(&topic_id));
+    let wanted: BTreeSet<_> = group.all_partitions().filter(|(topic_id, _)| is_subscribed(*topic_id)).collect();
     assert_eq!(given, wanted);
 }
 
