@@ -36,6 +36,12 @@ impl Catalog {
         id
     }
 
+    /// Creates a topic whose id is known.
+    pub(super) fn create_as(&mut self, name: &str, partitions: i32, id: Uuid) {
+        self.create(name, partitions);
+        self.topics.insert(name.to_owned(), (TopicId(id), partitions));
+    }
+
     pub(super) fn grow(&mut self, name: &str, partitions: i32) {
         self.version += 1;
         self.topics.get_mut(name).unwrap().1 = partitions;

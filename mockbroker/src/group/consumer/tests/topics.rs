@@ -1,5 +1,7 @@
 //! F.3: topics that change bump the group epoch with the next heartbeat of any member.
 
+use uuid::uuid;
+
 use super::kit::{Catalog, World, beat, join, of};
 use crate::group::consumer::TopicCatalog;
 use crate::group::consumer::topics::metadata_hash;
@@ -60,6 +62,15 @@ fn replicas_on_other_racks_bump() {
     world.topics.place(world.t(), &["a", "b"]);
     world.ok(beat("A", 2));
     assert_eq!(world.epochs().0, 3, "their order says nothing");
+}
+
+#[test]
+fn the_hash_is_that_of_a_real_kafka() {
+    // DumpLogSegments of a 4.3.1 without racks: topics `ha` and `hb`, the record of the group that is subscribed to both.
+    let mut topics = Catalog::default();
+    topics.create_as("ha", 2, uuid!("33403078-55c3-4bfa-8976-c38f5de28a22"));
+    topics.create_as("hb", 1, uuid!("ef732338-9965-4630-8bb7-1169fb984aca"));
+    assert_eq!(metadata_hash(&topics, &["ha", "hb"].into()), 4_314_314_464_782_961_301);
 }
 
 #[test]
