@@ -66,10 +66,14 @@ fn replicas_on_other_racks_bump() {
 
 #[test]
 fn the_hash_is_that_of_a_real_kafka() {
-    // DumpLogSegments of a 4.3.1 without racks: topics `ha` and `hb`, the record of the group that is subscribed to both.
+    // DumpLogSegments of a 4.3.1 on the rack RACK1: the record of a group that is subscribed to `ha` and `hb`.
     let mut topics = Catalog::default();
     topics.create_as("ha", 2, uuid!("33403078-55c3-4bfa-8976-c38f5de28a22"));
     topics.create_as("hb", 1, uuid!("ef732338-9965-4630-8bb7-1169fb984aca"));
+    for name in ["ha", "hb"] {
+        let (id, _) = topics.topic(name).unwrap();
+        topics.place(id, &["RACK1"]);
+    }
     assert_eq!(metadata_hash(&topics, &["ha", "hb"].into()), 4_314_314_464_782_961_301);
 }
 
