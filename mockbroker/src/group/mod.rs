@@ -4,7 +4,7 @@
 //! In reading order:
 //!
 //! - `event`: all that can happen to groups, and all answers; `describe`: what can be asked without changing anything
-//! - `classic`: the classic protocol, where members assign; `kind`: which protocol a group speaks
+//! - `classic`: the classic protocol, where members assign; `consumer`: KIP-848, where the broker does; `kind`: which protocol a group speaks
 //! - `commit`: commits, deletions, expiry; `offsets`: the offset store
 //! - `hard`: what the records say; `record`: the records, in the formats of `__consumer_offsets`
 //! - `deadlines`: every timer of every group in one index
@@ -20,6 +20,7 @@
 
 mod classic;
 mod commit;
+pub(crate) mod consumer;
 mod deadlines;
 mod describe;
 mod event;

@@ -1,0 +1,138 @@
+//! The consumer group protocol (KIP-848): the coordinator computes who reads what, members follow at their own pace.
+//!
+//! Three epochs:
+//!
+//! - the *group epoch* rises when subscriptions, membership or topics change;
+//! - the *assignment epoch* is the group epoch for which the target assignment was computed;
+//! - the *member epoch* is the assignment epoch that a member has reached. A member gives up partitions at its old epoch,
+//!   and gets new ones at the new epoch, when nobody else has them any more.
+//!
+//! ```text
+//!   heartbeat --> 1 create or update the member, maybe bump the group epoch     heartbeat
+//!                 2 maybe compute the target assignment                         target, assignor
+//!                 3 reconcile the member with its target                        reconcile
+//!   time      --> sessions and rebalances end, patterns are looked up           session, timers, regex
+//!   records   --> the one way in which hard state changes                       state, record
+//! ```
+//!
+//! One [`ConsumerGroup`] is one group. It never waits: every request is answered at once. Reads no clock and knows of no
+//! connection; time, topics and configs come in with [`Ctx`].
+//!
+//! Not here: which groups there are, what a group's records are as bytes, committed offsets, and members of the classic
+//! protocol in a consumer group (their records are kept and described; JoinGroup and its kin, upgrade and downgrade are not).
+
+mod commit;
+mod describe;
+mod heartbeat;
+mod record;
+mod session;
+
+mod assignor;
+mod reconcile;
+mod regex;
+mod target;
+
+mod state;
+mod timers;
+mod topics;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use assignor::Assignor;
+pub(crate) use commit::{CommitScope, CommitterEpoch, OffsetCommitter};
+pub(crate) use describe::{DescribedGroup, DescribedMember, DescribedPartitions};
+pub(crate) use heartbeat::{Heartbeat, HeartbeatAnswer};
+pub(crate) use record::{
+    AssignedPartitions, ClassicMemberMetadata, ClassicProtocol, ConsumerRecord, CurrentMemberAssignmentValue,
+    GroupMetadataValue, MemberMetadataValue, MemberState, Partitions, RegularExpressionValue,
+    TargetAssignmentMemberValue, TargetAssignmentMetadataValue,
+};
+pub(crate) use session::ConsumerGroupState;
+pub(crate) use state::{HardState, Member};
+pub(crate) use topics::TopicCatalog;
+
+use crate::time::Timestamp;
+use timers::Timers;
+
+/// What a group is told with everything that happens to it.
+#[derive(Clone, Copy)]
+pub(crate) struct Ctx<'a> {
+    pub(crate) now: Timestamp,
+    pub(crate) topics: &'a dyn TopicCatalog,
+    pub(crate) config: &'a ConsumerConfig,
+}
+
+/// The configs of a group: its own where it has them, within the bounds of the broker's.
+#[derive(Clone, Debug)]
+pub(crate) struct ConsumerConfig {
+    /// `group.consumer.session.timeout.ms`.
+    pub(crate) session_timeout_ms: i32,
+    /// `group.consumer.heartbeat.interval.ms`.
+    pub(crate) heartbeat_interval_ms: i32,
+    /// `group.consumer.assignment.interval.ms` (KIP-1263).
+    pub(crate) assignment_interval_ms: i32,
+    /// `group.consumer.regex.refresh.interval.ms`.
+    pub(crate) regex_refresh_interval_ms: i32,
+    /// `group.consumer.max.size`.
+    pub(crate) max_size: usize,
+    /// `group.consumer.assignors`, not empty; the first is for members that ask for none.
+    pub(crate) assignors: Vec<Assignor>,
+}
+
+impl Default for ConsumerConfig {
+    /// Kafka's defaults.
+    fn default() -> Self {
+        Self {
+            session_timeout_ms: 45_000,
+            heartbeat_interval_ms: 5_000,
+            assignment_interval_ms: 1_000,
+            regex_refresh_interval_ms: 600_000,
+            max_size: i32::MAX as usize,
+            assignors: Assignor::ALL.to_vec(),
+        }
+    }
+}
+
+/// A consumer group.
+#[derive(Debug)]
+pub(crate) struct ConsumerGroup {
+    group_id: String,
+    hard: HardState,
+    // Soft.
+    timers: Timers,
+    /// The version of the topics for which the metadata hash was last computed.
+    seen_topics: Option<i64>,
+    /// When the patterns are to be looked up. Kafka does it on another thread, after the heartbeat that asked for it.
+    regex_refresh: Option<Timestamp>,
+}
+
+impl ConsumerGroup {
+    /// A group of which there are no records. It exists, for others, once there are ([`HardState::is_persisted`]).
+    pub(crate) fn new(group_id: impl Into<String>) -> Self {
+        let (hard, timers) = (HardState::new(), Timers::default());
+        Self { group_id: group_id.into(), hard, timers, seen_topics: None, regex_refresh: None }
+    }
+
+    /// By what it is known.
+    pub(crate) fn group_id(&self) -> &str {
+        &self.group_id
+    }
+
+    /// What its records say.
+    pub(crate) fn hard_state(&self) -> &HardState {
+        &self.hard
+    }
+
+    /// Applies one record. The only way in which hard state changes; recovery calls it too.
+    pub(crate) fn apply(&mut self, record: &ConsumerRecord) {
+        debug_assert_eq!(record.group_id(), self.group_id, "a record of another group");
+        self.hard.apply(record);
+    }
+
+    /// Applies a record, and asks for it to be written.
+    fn persist(&mut self, record: ConsumerRecord, out: &mut Vec<ConsumerRecord>) {
+        self.apply(&record);
+        out.push(record);
+    }
+}

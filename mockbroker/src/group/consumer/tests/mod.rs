@@ -1,0 +1,15 @@
+//! Machine tests of consumer groups: every rule without a connection. [`kit`] checks after every step that the records
+//! alone give the same group.
+
+mod commit;
+mod describe;
+mod epochs;
+mod kit;
+mod members;
+mod reconcile;
+mod regex;
+mod request;
+mod speed;
+mod statics;
+mod time;
+mod topics;
