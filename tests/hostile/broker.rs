@@ -1,6 +1,7 @@
 //! Frames that nobody would send, at a running broker: each is answered or ends its connection, and the broker goes on
 //! in bounded memory. `HOSTILE_FRAMES` says how many.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,9 +10,10 @@ use mockbroker::schema::{self, Message};
 use mockbroker::{Clock, MockBroker};
 use system_tests::api::{API_VERSIONS, FETCH, METADATA, PRODUCE};
 use system_tests::batch::Batch;
+use system_tests::judge::capture;
 use system_tests::raw::{PATIENCE, Raw};
 use system_tests::value::Value;
-use system_tests::{codec, generate, value};
+use system_tests::{codec, generate, scenarios, value};
 
 use crate::number;
 
@@ -29,6 +31,7 @@ const GROWTH_KIB: u64 = 400 * 1024;
 async fn no_frame_harms_a_running_broker() {
     let frames = number("HOSTILE_FRAMES", 20_000);
     let seed = number("HOSTILE_SEED", 1);
+    let captured = captured();
     let before = peak_memory_kib();
     let mut lives = tokio::task::JoinSet::new();
     let mut outcomes = Outcomes::default();
@@ -36,7 +39,11 @@ async fn no_frame_harms_a_running_broker() {
         if lives.len() == 2 {
             outcomes.add(lives.join_next().await.expect("two are there").expect("no life panics"));
         }
-        lives.spawn(one_life(seed.wrapping_add(life), FRAMES_OF_A_LIFE.min(frames - life * FRAMES_OF_A_LIFE)));
+        lives.spawn(one_life(
+            seed.wrapping_add(life),
+            FRAMES_OF_A_LIFE.min(frames - life * FRAMES_OF_A_LIFE),
+            Arc::clone(&captured),
+        ));
     }
     while let Some(life) = lives.join_next().await {
         outcomes.add(life.expect("no life panics"));
@@ -62,7 +69,7 @@ impl Outcomes {
     }
 }
 
-async fn one_life(seed: u64, frames: u64) -> Outcomes {
+async fn one_life(seed: u64, frames: u64, captured: Arc<[Bytes]>) -> Outcomes {
     let broker = MockBroker::builder()
         .clock(Clock::manual())
         .config("connections.max.idle.ms", i64::MAX.to_string())
@@ -76,7 +83,7 @@ async fn one_life(seed: u64, frames: u64) -> Outcomes {
     let mut outcomes = Outcomes::default();
     let mut victim = Raw::connect(broker.bootstrap_servers()).await;
     for number in 0..frames {
-        let frame = frame(&served, &mut rng);
+        let frame = frame(&served, &captured, &mut rng);
         if is_answered(&broker, &mut victim, &frame, seed, number).await {
             outcomes.answered += 1;
         } else {
@@ -129,8 +136,31 @@ async fn parked(broker: &MockBroker) {
     }
 }
 
-/// One of: a right or broken body of a random API and version, a right one with a broken batch, noise.
-fn frame(served: &[i16], rng: &mut Rng) -> Vec<u8> {
+/// Every question that was asked of a real Kafka and kept (`fixtures/wire`), as frames.
+fn captured() -> Arc<[Bytes]> {
+    let runs = scenarios::all()
+        .iter()
+        .flat_map(|scenario| scenarios::versions(scenario.api_key).map(move |version| (scenario, version)));
+    let steps = runs.filter_map(|(scenario, version)| capture::read(scenario, version)).flat_map(|run| run.steps);
+    let frames: Arc<[Bytes]> = steps.map(|step| step.request).collect();
+    assert!(frames.len() > 1000, "the captures are not there: just capture");
+    frames
+}
+
+/// A captured frame with some bytes changed, put in, taken out or cut off.
+fn mutated_capture(captured: &[Bytes], rng: &mut Rng) -> Vec<u8> {
+    let mut frame = captured[rng.usize(..captured.len())].to_vec();
+    for _ in 0..rng.u8(1..4) {
+        frame = generate::mutated(&frame, &[], rng);
+    }
+    frame
+}
+
+/// One of: a captured frame made wrong, a right or broken body of a random API and version, a right one with a broken batch, noise.
+fn frame(served: &[i16], captured: &[Bytes], rng: &mut Rng) -> Vec<u8> {
+    if rng.u8(..4) == 0 {
+        return mutated_capture(captured, rng);
+    }
     let (message, version) = random_api(served, rng);
     let value = match rng.u8(..8) {
         0 => return [&[0, rng.u8(..80), 0, rng.u8(..16)], &*generate::noise(rng)].concat(),
