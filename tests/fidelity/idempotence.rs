@@ -1,6 +1,7 @@
 //! Producers that number their batches: what is a duplicate, what is out of order, what an epoch does.
 
 use system_tests::batch::Batch;
+use system_tests::raw::patiently;
 use system_tests::{Raw, api, value};
 
 use crate::ask::{self, Topic, call, now_ms, producer_id, start, topic, versions, write};
@@ -187,7 +188,10 @@ async fn a_duplicate_has_the_time_of_the_first_one() {
     let first = write(&mut connection, &topic, 0, &batch).await;
     let time = first["log_append_time_ms"].int();
     // Other batches, until the clock has moved on.
-    while write(&mut connection, &topic, 0, &Batch::of(["b"])).await["log_append_time_ms"].int() == time {}
+    let moved_on = async {
+        while write(&mut connection, &topic, 0, &Batch::of(["b"])).await["log_append_time_ms"].int() == time {}
+    };
+    patiently("the broker's clock to move on", moved_on).await;
     let again = write(&mut connection, &topic, 0, &batch).await;
     assert_eq!((again["error_code"].int(), again["base_offset"].int()), (0, 0));
     assert_eq!(again["log_append_time_ms"], time);
