@@ -16,10 +16,6 @@ const BUFFER_BYTES: usize = 64 * 1024;
 /// Memory for a long frame is reserved at once up to this size, which is that of a full batch; beyond it, as bytes arrive.
 const RESERVE_AT_MOST_BYTES: usize = 1024 * 1024 + 64 * 1024;
 
-/// Longer copies are left to the processor's string instruction (`rep movsb`), which is slow into memory that no cache
-/// holds.
-const COPY_STEP_BYTES: usize = 1024;
-
 /// Why no further frame comes.
 #[derive(Debug)]
 pub(super) enum End {
@@ -111,9 +107,7 @@ impl Receiver {
             if step > block.capacity() - block.len() {
                 block.reserve_exact(step.max(block.len().min(length - block.len())));
             }
-            for piece in self.buffer[..step].chunks(COPY_STEP_BYTES) {
-                block.extend_from_slice(piece);
-            }
+            block.extend_from_slice(&self.buffer[..step]);
             self.buffer.advance(step);
             if block.len() == length {
                 break;
