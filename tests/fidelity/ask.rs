@@ -7,8 +7,9 @@ use std::ops::RangeInclusive;
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use mockbroker::schema::{self, Field, Kind};
+use mockbroker::schema;
 use system_tests::batch::Batch;
+pub(crate) use system_tests::judge::run::fitting;
 use system_tests::raw::{Sent, patiently};
 use system_tests::world::{Broker, unique};
 use system_tests::{Raw, Value, api, value};
@@ -36,30 +37,6 @@ pub(crate) async fn call(connection: &mut Raw, api_key: i16, version: i16, body:
 /// Sends what this version has of `body`.
 pub(crate) async fn send(connection: &mut Raw, api_key: i16, version: i16, body: Value) -> Sent {
     connection.send(api_key, version, fitting(api_key, version, body)).await
-}
-
-/// What `version` of this API has of `body`.
-pub(crate) fn fitting(api_key: i16, version: i16, body: Value) -> Value {
-    let request = schema::request(api_key).expect("a test asks for an API that exists");
-    cut(&Kind::Struct(request.fields), version, body)
-}
-
-fn cut(kind: &Kind, version: i16, value: Value) -> Value {
-    match (kind, value) {
-        (Kind::Struct(fields), Value::Struct(given)) => {
-            let known = |name: &str| -> Option<&Field> { fields.iter().find(|field| field.name == name) };
-            let kept = given.into_iter().filter_map(|(name, value)| match known(name) {
-                Some(field) if !field.versions.contains(version) => None,
-                Some(field) => Some((name, cut(&field.kind, version, value))),
-                None => Some((name, value)),
-            });
-            Value::Struct(kept.collect())
-        }
-        (Kind::Array { element, .. }, Value::Array(values)) => {
-            Value::Array(values.into_iter().map(|value| cut(element, version, value)).collect())
-        }
-        (_, value) => value,
-    }
 }
 
 /// The same struct with this field set.
