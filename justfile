@@ -40,6 +40,10 @@ differential:
 wire:
     cargo test -p system-tests --test wire
 
+# Writes what is generated from the table of handlers anew: its snapshot and two tables of docs/COMPATIBILITY.md.
+tables:
+    INSTA_UPDATE=always cargo test -p mockbroker advertised
+
 # Writes down what a real Kafka answers now, in fixtures/wire.
 capture:
     CAPTURE="Apache Kafka 4.3.1, $(date -u +%F), just capture" tests/real-kafka/real-kafka exec -- cargo test -p system-tests --test differential -- --nocapture

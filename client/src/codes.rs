@@ -295,6 +295,20 @@ mod tests {
     }
 
     #[test]
+    fn names_numbers_and_what_is_worth_a_retry_are_those_of_kafka() {
+        // Source: fixtures/kafka/error_codes.txt, printed by Kafka 4.3.1.
+        let kafka = include_str!("../../fixtures/kafka/error_codes.txt");
+        let ours = |number: i16| {
+            let code = ErrorCode::from_number(number);
+            format!("{number}\t{}\t{}", code.name(), code.is_retriable())
+        };
+        let rows: Vec<_> = kafka.lines().filter(|line| !line.starts_with('#')).collect();
+        assert_eq!((-1..=133).map(ours).collect::<Vec<_>>(), rows);
+        // 134 to 136 came after 4.3.
+        assert_eq!(ErrorCode::from_number(137), ErrorCode::Unknown(137));
+    }
+
+    #[test]
     fn an_unknown_code_is_fatal_and_never_retried() {
         let code = ErrorCode::from_number(9999);
         assert!(code.is_fatal() && !code.is_retriable());

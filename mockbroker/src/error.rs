@@ -60,3 +60,29 @@ impl fmt::Display for Close {
         f.write_str(&self.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use kafka_protocol::error::ResponseError;
+
+    #[test]
+    fn every_error_that_can_be_answered_has_the_number_and_the_name_that_kafka_gives_it() {
+        // Source: fixtures/kafka/error_codes.txt, printed by Kafka 4.3.1. The codec has the names without underscores.
+        let kafka = include_str!("../../fixtures/kafka/error_codes.txt");
+        let rows = kafka.lines().filter(|line| !line.starts_with('#'));
+        let plain = |name: &str| name.replace('_', "").to_lowercase();
+        let mut codes = Vec::new();
+        for row in rows {
+            let cells: Vec<_> = row.split('\t').collect();
+            let code: i16 = cells[0].parse().unwrap();
+            let ours = ResponseError::try_from_code(code).map_or("NONE".to_owned(), |error| error.to_string());
+            assert_eq!(plain(&ours), plain(cells[1]), "code {code}");
+            codes.push(code);
+        }
+        assert_eq!(codes, Vec::from_iter(-1..=133));
+        // What comes after has no name, so nothing can be answered that Kafka does not have.
+        for code in 134..=i16::MAX {
+            assert_eq!(ResponseError::try_from_code(code), Some(ResponseError::Unknown(code)));
+        }
+    }
+}

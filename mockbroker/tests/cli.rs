@@ -112,23 +112,6 @@ fn apis_prints_the_table_that_api_versions_answers() {
 }
 
 #[test]
-fn the_compatibility_page_has_the_table_of_apis() {
-    let output = run(&["apis"]);
-    let rows = String::from_utf8(output.stdout).expect("UTF-8");
-    let mut table = String::from("| key | API | versions |\n| --- | --- | --- |\n");
-    for row in rows.lines().skip(1) {
-        let cells: Vec<_> = row.split('\t').collect();
-        table += &format!("| {} | {} | {} to {} |\n", cells[0], cells[1], cells[2], cells[3]);
-    }
-    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/COMPATIBILITY.md");
-    // The page is not part of the published crate.
-    let Ok(text) = std::fs::read_to_string(page) else { return };
-    let (_, rest) = text.split_once("<!-- apis: begin -->\n").expect("the mark");
-    let (found, _) = rest.split_once("<!-- apis: end -->").expect("the mark");
-    assert_eq!(found, table, "put this table between the marks of docs/COMPATIBILITY.md:\n{table}");
-}
-
-#[test]
 fn a_port_in_use_is_refused_with_what_to_do() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = taken.local_addr().expect("bound").port().to_string();

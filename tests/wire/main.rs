@@ -78,7 +78,7 @@ fn every_question_that_is_one_writes_back_to_the_same_bytes() {
 }
 
 #[tokio::test]
-async fn every_version_that_the_mock_advertises_is_judged() {
+async fn every_version_of_every_api_that_the_mock_advertises_is_judged() {
     // Kafka advertises Produce from 0 and serves it from 3 (KAFKA-18659).
     let mock = judge::mock().await;
     let answer = mock.connect().await.call(api::API_VERSIONS, 0, value!({})).await;
@@ -91,12 +91,33 @@ async fn every_version_that_the_mock_advertises_is_judged() {
         })
         .filter(|(key, version)| *key != i64::from(api::PRODUCE) || *version >= 3)
         .collect();
-    let judged: BTreeSet<(i64, i64)> = captures()
-        .iter()
-        .filter(|(_, transcript)| !transcript.steps.is_empty())
-        .map(|(scenario, transcript)| (scenario.api_key.into(), transcript.version.into()))
-        .collect();
-    assert_eq!(advertised, judged);
+    // How a request is read, what it does, and what is refused: at every version, by an answer of Kafka.
+    let (mut read, mut done, mut refused) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    let mut judged_at_all = BTreeSet::new();
+    for (scenario, transcript) in captures() {
+        let judged = (i64::from(scenario.api_key), i64::from(transcript.version));
+        judged_at_all.insert(judged);
+        let its_own = |step: &&Step| step.api_key == scenario.api_key && step.version == transcript.version;
+        for step in transcript.steps.iter().filter(its_own) {
+            let mut codes = BTreeSet::new();
+            error_codes(&step.answer().expect("a capture can be read"), &mut codes);
+            if scenario.name.starts_with("common.") {
+                read.insert(judged);
+            } else if matches!(step.outcome, Outcome::Answer(_)) && codes.iter().all(|code| *code == 0) {
+                done.insert(judged);
+            }
+            if matches!(step.outcome, Outcome::Closed) || codes.iter().any(|code| *code != 0) {
+                refused.insert(judged);
+            }
+        }
+    }
+    assert_eq!(advertised, judged_at_all, "scenarios::versions() and what is advertised differ");
+    let missing = |judged: &BTreeSet<_>| advertised.difference(judged).copied().collect::<Vec<_>>();
+    assert_eq!(missing(&read), [], "scenarios::common has no program that shows how these are read");
+    assert_eq!(missing(&done), [], "no program shows what these do");
+    // There is nothing to refuse in an empty ApiVersions.
+    refused.extend((0..=2).map(|version| (i64::from(api::API_VERSIONS), version)));
+    assert_eq!(missing(&refused), [], "no program shows what these refuse");
 }
 
 /// The rows of a table in `fixtures/kafka`, split at tabs.
