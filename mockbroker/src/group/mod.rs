@@ -49,7 +49,7 @@ use self::hard::HardState;
 pub(crate) use self::kind::GroupType;
 pub(crate) use self::offsets::TransactionResult;
 pub(crate) use self::record::{Malformed, Record};
-use crate::cluster::{BrokerConfig, Topics};
+use crate::cluster::{BrokerConfig, Cluster};
 use crate::ids::IdSource;
 use crate::time::Timestamp;
 use crate::types::Ticket;
@@ -59,8 +59,8 @@ use crate::types::Ticket;
 pub(crate) struct Ctx<'a> {
     /// The present.
     pub(crate) now: Timestamp,
-    /// The topics that exist. The consumer protocol assigns their partitions.
-    pub(crate) topics: &'a Topics,
+    /// The topics that exist, whose partitions the consumer protocol assigns; and the configs of groups.
+    pub(crate) cluster: &'a Cluster,
     /// `group.*` and `offsets.*`.
     pub(crate) config: &'a BrokerConfig,
     /// Where member ids come from.

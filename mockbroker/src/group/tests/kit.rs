@@ -8,7 +8,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::protocol::StrBytes;
 
-use crate::cluster::{BrokerConfig, Topics};
+use crate::cluster::tests::cluster;
+use crate::cluster::{BrokerConfig, Cluster};
 use crate::group::*;
 use crate::ids::IdSource;
 use crate::time::Timestamp;
@@ -25,7 +26,7 @@ pub(super) struct Kit {
     pub(super) now: Timestamp,
     /// What was persisted, oldest first.
     pub(super) records: Vec<Record>,
-    topics: Topics,
+    pub(super) cluster: Cluster,
     ids: IdSource,
     replica: GroupCoordinator,
     tickets: u64,
@@ -46,7 +47,7 @@ impl Kit {
             config,
             now: Timestamp::from_millis(1_000_000),
             records: Vec::new(),
-            topics: Topics::default(),
+            cluster: cluster(1, &[]),
             ids: IdSource::new(1),
             replica: GroupCoordinator::default(),
             tickets: 0,
@@ -69,7 +70,7 @@ impl Kit {
     /// Runs a move of the coordinator, and holds it to its contract.
     pub(super) fn run(&mut self, step: impl FnOnce(&mut GroupCoordinator, &mut Ctx<'_>, &mut Vec<Effect>)) {
         let mut out = Vec::new();
-        let mut ctx = Ctx { now: self.now, topics: &self.topics, config: &self.config, ids: &mut self.ids };
+        let mut ctx = Ctx { now: self.now, cluster: &self.cluster, config: &self.config, ids: &mut self.ids };
         step(&mut self.coordinator, &mut ctx, &mut out);
         for effect in out {
             match effect {

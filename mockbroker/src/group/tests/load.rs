@@ -3,7 +3,8 @@
 use kafka_protocol::error::ResponseError::*;
 
 use super::kit::*;
-use crate::cluster::{BrokerConfig, Topics};
+use crate::cluster::BrokerConfig;
+use crate::cluster::tests::cluster;
 use crate::group::*;
 use crate::ids::IdSource;
 use crate::time::Timestamp;
@@ -76,10 +77,10 @@ fn a_move_of_other_groups_touches_nothing() {
 #[test]
 fn a_thousand_members_cost_no_more_than_they_are() {
     // No look at all others for each: 1,000,000 looks would be seen here. Without the kit, which looks at everything.
-    let (config, topics, mut ids) = (BrokerConfig::default(), Topics::default(), IdSource::new(1));
+    let (config, cluster, mut ids) = (BrokerConfig::default(), cluster(1, &[]), IdSource::new(1));
     let mut coordinator = GroupCoordinator::default();
     let mut out = Vec::new();
-    let mut ctx = Ctx { now: Timestamp::from_millis(0), topics: &topics, config: &config, ids: &mut ids };
+    let mut ctx = Ctx { now: Timestamp::from_millis(0), cluster: &cluster, config: &config, ids: &mut ids };
     for number in 0..1000 {
         let request = Join { requires_known_member_id: false, rebalance_timeout_ms: 300_000, ..consumer() };
         coordinator.step(&mut ctx, Event::Join(Ticket(number), request), &mut out);
