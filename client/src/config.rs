@@ -109,6 +109,9 @@ pub struct ProducerConfig {
     /// `batch.size`, bytes. A batch is sent when it holds so much before compression. A bigger record gets a batch of its
     /// own. Default 16384.
     pub batch_size: usize,
+    /// Records after which a batch is sent (librdkafka: `batch.num.messages`; kafka-go: `BatchSize`). Java has no such limit,
+    /// and there is none by default.
+    pub batch_records: usize,
     /// `buffer.memory`, bytes. Records that are not acknowledged yet may take so much; beyond it `send` waits and `try_send`
     /// refuses. Counted as the uncompressed size of the records. Default 32 MiB.
     pub buffer_memory: usize,
@@ -121,9 +124,16 @@ pub struct ProducerConfig {
     pub retries: u32,
     /// `max.in.flight.requests.per.connection`. Requests in flight to one broker. Default 5.
     ///
-    /// Unlike Java's without idempotence, this producer never reorders a partition: while retries are allowed, a partition
-    /// has one batch in flight, and the others of the five belong to other partitions.
+    /// Unlike Java's, this producer never reorders a partition without idempotence: while retries are allowed, a partition
+    /// then has one batch in flight, and the others of the five belong to other partitions.
     pub max_in_flight: usize,
+    /// `enable.idempotence`. Whether every batch carries a producer id and a sequence, by which brokers drop what they have
+    /// already when an answer was lost, and keep the order of a partition with up to five batches in flight (KIP-98).
+    ///
+    /// Default `None`: on, unless [`acks`](Self::acks), [`retries`](Self::retries) or
+    /// [`max_in_flight`](Self::max_in_flight) exclude it, as in Java (KIP-679). With `Some(true)` such settings are
+    /// refused.
+    pub idempotence: Option<bool>,
     /// `max.request.size`, bytes. A record with its overhead, before compression, and the batches of one request together,
     /// are at most so big. Default 1 MiB.
     pub max_request_size: usize,
@@ -137,11 +147,13 @@ impl Default for ProducerConfig {
             acks: Acks::All,
             linger: Duration::from_millis(5),
             batch_size: 16 << 10,
+            batch_records: usize::MAX,
             buffer_memory: 32 << 20,
             max_block: Duration::from_secs(60),
             delivery_timeout: Duration::from_secs(120),
             retries: i32::MAX.unsigned_abs(),
             max_in_flight: 5,
+            idempotence: None,
             max_request_size: 1 << 20,
             compression: Compression::None,
         }
@@ -149,9 +161,25 @@ impl Default for ProducerConfig {
 }
 
 impl ProducerConfig {
+    /// Batches of a partition that brokers know again (`ProducerStateEntry.NUM_BATCHES_TO_RETAIN`).
+    const REMEMBERED_BATCHES: usize = 5;
+
+    /// Whether the producer is idempotent (`ProducerConfig.postProcessAndValidateIdempotenceConfigs`).
+    pub(crate) fn is_idempotent(&self) -> bool {
+        self.idempotence.unwrap_or_else(|| self.allows_idempotence())
+    }
+
+    fn allows_idempotence(&self) -> bool {
+        self.acks == Acks::All && self.retries > 0 && self.max_in_flight <= Self::REMEMBERED_BATCHES
+    }
+
     /// What Java's `ProducerConfig` and `KafkaProducer.configureDeliveryTimeout` refuse.
     pub(crate) fn check(&self, request_timeout: Duration) -> Result<()> {
         positive("max_in_flight", self.max_in_flight)?;
+        positive("batch_records", self.batch_records)?;
+        if self.idempotence == Some(true) && !self.allows_idempotence() {
+            return Err(Error::config("idempotence", "needs Acks::All, retries, and at most 5 in max_in_flight"));
+        }
         positive("max_request_size", self.max_request_size)?;
         positive("buffer_memory", self.buffer_memory)?;
         if self.max_request_size > i32::MAX as usize / 2 {
@@ -268,5 +296,23 @@ mod tests {
         let config = ProducerConfig { delivery_timeout: Duration::from_secs(29), ..ProducerConfig::default() };
         let error = config.check(Duration::from_secs(30)).unwrap_err();
         assert!(error.to_string().contains("delivery_timeout"), "{error}");
+    }
+
+    #[test]
+    fn idempotence_is_on_unless_the_settings_exclude_it() {
+        // ProducerConfig.postProcessAndValidateIdempotenceConfigs (KIP-679).
+        assert!(ProducerConfig::default().is_idempotent());
+        let limit = Duration::from_secs(30);
+        let without = [
+            ProducerConfig { acks: Acks::Leader, ..ProducerConfig::default() },
+            ProducerConfig { retries: 0, ..ProducerConfig::default() },
+            ProducerConfig { max_in_flight: 6, ..ProducerConfig::default() },
+        ];
+        for config in without {
+            assert!(!config.is_idempotent());
+            config.check(limit).unwrap();
+            let demanded = ProducerConfig { idempotence: Some(true), ..config };
+            assert!(demanded.check(limit).unwrap_err().to_string().contains("idempotence"));
+        }
     }
 }

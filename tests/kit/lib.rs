@@ -3,6 +3,7 @@
 //! - [`raw`]: a connection that speaks any API at any version, or no API at all; [`api`] has their keys
 //! - [`mod@value`]: what is said on it, as plain values; [`codec`]: values to bytes and back, by Kafka's schema
 //! - [`batch`]: record batches, right and wrong
+//! - [`line`]: a line between client and broker that loses requests and answers as a test wants
 //! - [`generate`]: random and hostile bodies
 //! - [`world`]: the broker under test
 //! - [`scenarios`]: programs of requests; [`judge`]: what a real Kafka and the mock say to them, compared
@@ -12,6 +13,7 @@ pub mod batch;
 pub mod codec;
 pub mod generate;
 pub mod judge;
+pub mod line;
 pub mod raw;
 pub mod scenarios;
 pub mod value;

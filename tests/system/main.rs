@@ -2,10 +2,12 @@
 //!
 //! - `first_test`: the test that the README shows.
 //! - `client`: client and broker together.
+//! - `idempotence`: nothing twice, nothing missing, nothing out of order, wherever a request or an answer is lost.
 //! - `lifecycle`: a broker starts, serves on the caller's runtime, and leaves nothing behind.
 //! - `time`: the manual clock.
 
 mod client;
 mod first_test;
+mod idempotence;
 mod lifecycle;
 mod time;

@@ -67,8 +67,7 @@ const CLIENT: Arrows = &[
     ("wire", &["batch", "error"]),
     ("conn", &["codes", "config", "error", "retry", "wire"]),
     ("cluster", &["codes", "config", "conn", "error", "retry", "wire"]),
-    // `conn` for the connection that a lane holds, and how a call on it ends.
-    ("producer", &["batch", "cluster", "codes", "config", "conn", "error", "record", "retry", "wire"]),
+    ("producer", &["batch", "cluster", "codes", "config", "error", "record", "retry", "wire"]),
     ("consumer", &["batch", "cluster", "codes", "config", "error", "record", "retry", "wire"]),
     ("admin", &["cluster", "codes", "config", "error", "retry", "wire"]),
     ("client", &["admin", "cluster", "config", "conn", "consumer", "error", "producer", "retry"]),

@@ -1,11 +1,12 @@
 //! Writes records straight into the buffer of their batch.
 //!
-//! The lengths of a record are computed before it is written, so nothing is written twice; the checksum is computed once,
-//! when the batch is closed. What was closed is never changed (its buffer is shared with the request that carries it).
+//! The lengths of a record are computed before it is written, so nothing is written twice. A batch is closed when its records
+//! are complete, wherever there is time to compress them, and finished when it is sent: the producer's fields and the
+//! checksum over everything come last.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::{CRC_FROM, Compression, HEADER_BYTES, LOG_OVERHEAD_BYTES, varint};
+use super::{CRC_AT, CRC_FROM, Compression, HEADER_BYTES, LOG_OVERHEAD_BYTES, PRODUCER_AT, varint};
 use crate::{error::BatchError, record::Header};
 
 /// The record to be written, borrowed from wherever it is.
@@ -53,11 +54,6 @@ impl BatchBuilder {
         self.buffer.len()
     }
 
-    #[cfg(test)]
-    pub(crate) fn record_count(&self) -> u32 {
-        self.record_count
-    }
-
     /// Writes a record and returns its place in the batch.
     ///
     /// The caller keeps a batch below 2 GiB (`max_request_size`), so counts and lengths fit their fields.
@@ -87,8 +83,13 @@ impl BatchBuilder {
         self.record_count - 1
     }
 
-    /// Compresses the records, if at all, and completes the header.
-    pub(crate) fn close(self, compression: Compression) -> Result<Bytes, BatchError> {
+    /// How many records were appended.
+    pub(crate) fn record_count(&self) -> u32 {
+        self.record_count
+    }
+
+    /// Compresses the records, if at all, and writes the header except for the producer's fields and the checksum.
+    pub(crate) fn close(self, compression: Compression) -> Result<ClosedBatch, BatchError> {
         let Self { mut buffer, record_count, base_timestamp, max_timestamp } = self;
         if compression != Compression::None {
             let mut compressed = Vec::with_capacity(HEADER_BYTES + buffer.len() / 2);
@@ -109,14 +110,54 @@ impl BatchBuilder {
         header.put_i32(count - 1);
         header.put_i64(base_timestamp);
         header.put_i64(max_timestamp);
-        // Producer id, producer epoch and base sequence: none of them without idempotence.
         header.put_i64(-1);
         header.put_i16(-1);
         header.put_i32(-1);
         header.put_i32(count);
+        Ok(ClosedBatch { buffer })
+    }
+}
+
+/// Who wrote a batch, and where it stands among the producer's records for the partition (KIP-98).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ProducerFields {
+    pub(crate) producer_id: i64,
+    pub(crate) producer_epoch: i16,
+    pub(crate) base_sequence: i32,
+}
+
+impl ProducerFields {
+    /// A producer without idempotence.
+    pub(crate) const NONE: Self = Self { producer_id: -1, producer_epoch: -1, base_sequence: -1 };
+}
+
+/// A batch that takes no more records, and lacks only the producer's fields.
+#[derive(Debug)]
+pub(crate) struct ClosedBatch {
+    buffer: BytesMut,
+}
+
+impl ClosedBatch {
+    /// A batch that was finished before, to be finished anew. Copies the bytes unless nobody else holds them.
+    pub(crate) fn reopen(bytes: Bytes) -> Self {
+        Self { buffer: bytes.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..])) }
+    }
+
+    /// The length of the whole batch.
+    pub(crate) fn len(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Writes the producer's fields and the checksum.
+    pub(crate) fn finish(self, producer: ProducerFields) -> Bytes {
+        let mut buffer = self.buffer;
+        let mut fields = &mut buffer[PRODUCER_AT..];
+        fields.put_i64(producer.producer_id);
+        fields.put_i16(producer.producer_epoch);
+        fields.put_i32(producer.base_sequence);
         let crc = crc32c::crc32c(&buffer[CRC_FROM..]);
-        buffer[17..21].copy_from_slice(&crc.to_be_bytes());
-        Ok(buffer.freeze())
+        buffer[CRC_AT..CRC_FROM].copy_from_slice(&crc.to_be_bytes());
+        buffer.freeze()
     }
 }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::{
     CODEC, Compression, HEADER_BYTES, LOG_APPEND_TIME,
-    builder::{BatchBuilder, RecordParts},
+    builder::{BatchBuilder, ProducerFields, RecordParts},
     cursor::{Batch, Batches, OpenBatch, RecordSpan, headers, part},
 };
 use crate::record::Header;
@@ -98,7 +98,7 @@ fn rewritten(batch: &Batch, compression: Compression) -> Bytes {
         let (key, value) = (field(span.key), field(span.value));
         builder.append(RecordParts { timestamp: span.timestamp.0, key, value, headers: &headers });
     }
-    builder.close(compression).unwrap()
+    builder.close(compression).unwrap().finish(ProducerFields::NONE)
 }
 
 fn has(bytes: &Bytes, attributes: i16) -> bool {

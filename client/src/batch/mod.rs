@@ -32,6 +32,10 @@ pub use compression::Compression;
 pub(crate) const HEADER_BYTES: usize = 61;
 /// What `batch_length` does not count.
 pub(crate) const LOG_OVERHEAD_BYTES: usize = 12;
+/// Where the checksum is.
+const CRC_AT: usize = 17;
+/// Where the producer's id, epoch and sequence are.
+const PRODUCER_AT: usize = 43;
 /// Where the bytes begin that the checksum covers.
 const CRC_FROM: usize = 21;
 

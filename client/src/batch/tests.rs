@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{
     Compression, HEADER_BYTES,
-    builder::{BatchBuilder, RecordParts},
+    builder::{BatchBuilder, ProducerFields, RecordParts},
     cursor::{Batches, OpenBatch, RecordSpan, headers, part},
 };
 use crate::{
@@ -44,7 +44,7 @@ fn sample(compression: Compression) -> Bytes {
         builder.append(parts);
         assert!(builder.len() - before <= parts.upper_bound());
     }
-    builder.close(compression).unwrap()
+    builder.close(compression).unwrap().finish(ProducerFields::NONE)
 }
 
 fn open(bytes: &Bytes) -> Result<OpenBatch, BatchError> {

@@ -22,12 +22,11 @@ use self::{
     pool::{LaneId, Node, Pool},
     refresh::Refresher,
 };
+/// What a lane holds and how a call on it ends: users of the cluster know connections by these names.
+pub(crate) use crate::conn::{CallError, Connection, task::Expect};
 use crate::{
     config::ClientConfig,
-    conn::{
-        CallError, Connection,
-        transport::{Address, Transport},
-    },
+    conn::transport::{Address, Transport},
     error::{Error, Result},
     retry::Retry,
     wire::versions::Api,

@@ -100,6 +100,11 @@ impl Connection {
         !self.line.commands.is_closed()
     }
 
+    /// Whether two handles are of one connection.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.line.ended, &other.line.ended)
+    }
+
     /// The address that was dialled.
     pub(crate) fn target(&self) -> &Address {
         &self.target

@@ -353,7 +353,7 @@ fn measure(bytes: &Bytes, from: i64) -> (i64, usize, bool) {
 mod tests {
     use super::*;
     use crate::{
-        batch::builder::{BatchBuilder, RecordParts},
+        batch::builder::{BatchBuilder, ProducerFields, RecordParts},
         config::Compression,
     };
 
@@ -362,7 +362,7 @@ mod tests {
         for _ in 0..records {
             builder.append(RecordParts { timestamp: 0, key: None, value: Some(b"v"), headers: &[] });
         }
-        let mut bytes = builder.close(Compression::None).unwrap().to_vec();
+        let mut bytes = builder.close(Compression::None).unwrap().finish(ProducerFields::NONE).to_vec();
         bytes[..8].copy_from_slice(&base_offset.to_be_bytes());
         bytes.into()
     }

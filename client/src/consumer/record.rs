@@ -196,7 +196,7 @@ mod tests {
     use super::*;
     use crate::{
         batch::{
-            builder::{BatchBuilder, RecordParts},
+            builder::{BatchBuilder, ProducerFields, RecordParts},
             cursor::Batches,
         },
         config::Compression,
@@ -210,7 +210,7 @@ mod tests {
         for value in [&[b'x'; 10_000][..], b"small"] {
             builder.append(RecordParts { timestamp: 7, key: Some(b"k"), value: Some(value), headers: &headers });
         }
-        let bytes = builder.close(Compression::None).unwrap();
+        let bytes = builder.close(Compression::None).unwrap().finish(ProducerFields::NONE);
         let open = Batches::new(bytes).next_batch().unwrap().unwrap().open(true, usize::MAX).unwrap();
         let walk = open.walk();
         let source = Arc::new(Source { topic: "t".into(), partition: 1 });

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::{
-    batch::builder::{BatchBuilder, RecordParts},
+    batch::builder::{BatchBuilder, ProducerFields, RecordParts},
     config::Compression,
 };
 
@@ -65,7 +65,7 @@ fn edited(base_offset: i64, records: usize, edit: impl FnOnce(&mut [u8])) -> Byt
     for _ in 0..records {
         builder.append(RecordParts { timestamp: 0, key: None, value: Some(b"v"), headers: &[] });
     }
-    let mut bytes = builder.close(Compression::None).unwrap().to_vec();
+    let mut bytes = builder.close(Compression::None).unwrap().finish(ProducerFields::NONE).to_vec();
     bytes[..8].copy_from_slice(&base_offset.to_be_bytes());
     edit(&mut bytes);
     let crc = crc32c::crc32c(&bytes[21..]);

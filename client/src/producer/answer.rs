@@ -13,9 +13,11 @@ use uuid::Uuid;
 
 use super::{batcher::Batch, delivery::Acknowledged};
 use crate::{
-    cluster::metadata::{Metadata, address},
+    cluster::{
+        CallError,
+        metadata::{Metadata, address},
+    },
     codes::ErrorCode,
-    conn::CallError,
     error::{CloseReason, Error, Result, Written},
     wire::versions::Api,
 };

@@ -8,92 +8,24 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     sync::Arc,
-    time::Duration,
 };
 
-use bytes::Bytes;
 use tokio::{sync::Semaphore, time::Instant};
 
+pub(crate) use super::lane::{Batch, Content, LaneId, Limits};
 use super::{
     delivery::{Completion, Delivery, Ticket},
+    lane::{Lane, OpenBatch},
     partitioner::Sticky,
 };
 use crate::{
     batch::{
         Compression, HEADER_BYTES,
-        builder::{BatchBuilder, RecordParts},
+        builder::{BatchBuilder, ClosedBatch, RecordParts},
     },
     cluster::metadata::Topic,
-    error::Error,
+    error::BatchError,
 };
-
-/// What the batcher goes by.
-#[derive(Clone, Debug)]
-pub(crate) struct Limits {
-    pub(crate) batch_size: usize,
-    pub(crate) linger: Duration,
-    pub(crate) delivery_timeout: Duration,
-    /// Batches of one partition in flight: one, unless their order cannot be lost.
-    pub(crate) in_flight_per_partition: usize,
-    pub(crate) compression: Compression,
-}
-
-/// A partition's number in the batcher.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct LaneId(u32);
-
-/// A sealed batch. Whoever holds it settles its ticket.
-#[derive(Debug)]
-pub(crate) struct Batch {
-    pub(crate) number: u64,
-    pub(crate) lane: LaneId,
-    pub(crate) content: Content,
-    pub(crate) ticket: Ticket,
-    pub(crate) created_at: Instant,
-    /// Attempts that failed.
-    pub(crate) failures: u32,
-    /// Whether one of them may have written it.
-    pub(crate) maybe_written: bool,
-    /// Why the last one failed.
-    pub(crate) last_error: Option<Error>,
-}
-
-/// The records of a batch, on their way to bytes.
-#[derive(Debug)]
-pub(crate) enum Content {
-    /// To be closed.
-    Records(BatchBuilder),
-    /// Being compressed somewhere else.
-    Compressing,
-    /// What is sent, and never changed again.
-    Bytes(Bytes),
-}
-
-#[derive(Debug)]
-struct OpenBatch {
-    number: u64,
-    builder: BatchBuilder,
-    ticket: Ticket,
-    created_at: Instant,
-    linger_until: Instant,
-    /// Lingered long enough, and waits for its partition.
-    due: bool,
-}
-
-#[derive(Debug)]
-struct Lane {
-    topic: Arc<str>,
-    partition: i32,
-    open: Option<OpenBatch>,
-    sealed: VecDeque<Batch>,
-    in_flight: usize,
-    /// Backing off until then.
-    muted_until: Option<Instant>,
-    /// What the last batch came to, as a guess for the next.
-    last_size: usize,
-    /// The entry of the lane in `Batcher::ready`.
-    ready_since: Option<Instant>,
-}
 
 #[derive(Debug, Default)]
 struct TopicLanes {
@@ -108,32 +40,35 @@ pub(crate) struct Batcher {
     memory: Arc<Semaphore>,
     topics: HashMap<Arc<str>, TopicLanes>,
     lanes: Vec<Lane>,
+    /// With idempotence, once a broker gave one out.
+    producer_id: Option<i64>,
     /// Lanes whose open batch is not due yet, by when it will be.
     lingering: BTreeSet<(Instant, LaneId)>,
     /// Lanes that can send, the oldest batch first.
     ready: BTreeSet<(Instant, LaneId)>,
+    /// Lanes whose next batch may be given up, the oldest first.
+    expiring: BTreeSet<(Instant, LaneId)>,
     /// Lanes that back off, by when that ends.
     muted: BTreeSet<(Instant, LaneId)>,
     /// Batches to be compressed, oldest first.
-    to_compress: VecDeque<(LaneId, u64)>,
-    /// Everything that is not settled, by age.
-    unsettled: BTreeMap<u64, Arc<Completion>>,
+    to_compress: VecDeque<(LaneId, (u64, u32))>,
+    /// Everything that is not settled, by age, with the number of its parts.
+    unsettled: BTreeMap<u64, (Arc<Completion>, usize)>,
     next_number: u64,
     random: fastrand::Rng,
 }
 
 impl Batcher {
-    /// The first batch of a partition reserves this much; later ones go by the last.
-    const FIRST_BATCH_BYTES: usize = 1024;
-
     pub(crate) fn new(limits: Limits, memory: Arc<Semaphore>, random: fastrand::Rng) -> Self {
         Self {
             limits,
             memory,
             topics: HashMap::new(),
             lanes: Vec::new(),
+            producer_id: None,
             lingering: BTreeSet::new(),
             ready: BTreeSet::new(),
+            expiring: BTreeSet::new(),
             muted: BTreeSet::new(),
             to_compress: VecDeque::new(),
             unsettled: BTreeMap::new(),
@@ -184,7 +119,8 @@ impl Batcher {
         let open = lane.open.as_mut().expect("a batch was opened if there was none");
         let index = open.builder.append(record);
         let delivery = open.ticket.add(index, record.timestamp, reserved_bytes);
-        if open.builder.len() >= self.limits.batch_size {
+        let records = open.builder.record_count() as usize;
+        if open.builder.len() >= self.limits.batch_size || records >= self.limits.batch_records {
             self.seal(id);
             wake = true;
         }
@@ -203,16 +139,11 @@ impl Batcher {
             queues.by_partition.resize(partition + 1, None);
         }
         *queues.by_partition[partition].get_or_insert_with(|| {
-            self.lanes.push(Lane {
-                topic: Arc::clone(topic),
-                partition: partition as i32,
-                open: None,
-                sealed: VecDeque::new(),
-                in_flight: 0,
-                muted_until: None,
-                last_size: Self::FIRST_BATCH_BYTES,
-                ready_since: None,
-            });
+            let mut lane = Lane::new(Arc::clone(topic), partition as i32);
+            if let Some(producer_id) = self.producer_id {
+                lane.sequence.identify(producer_id);
+            }
+            self.lanes.push(lane);
             LaneId((self.lanes.len() - 1) as u32)
         })
     }
@@ -223,7 +154,7 @@ impl Batcher {
         let ticket = Ticket::new(Arc::clone(&lane.topic), lane.partition, Arc::clone(&self.memory));
         let number = self.next_number;
         self.next_number += 1;
-        self.unsettled.insert(number, Arc::clone(ticket.completion()));
+        self.unsettled.insert(number, (Arc::clone(ticket.completion()), 1));
         let linger_until = now + self.limits.linger;
         let builder = BatchBuilder::new(capacity);
         lane.open = Some(OpenBatch { number, builder, ticket, created_at: now, linger_until, due: false });
@@ -236,14 +167,16 @@ impl Batcher {
         self.lingering.remove(&(open.linger_until, id));
         lane.last_size = open.builder.len();
         if self.limits.compression != Compression::None {
-            self.to_compress.push_back((id, open.number));
+            self.to_compress.push_back((id, (open.number, 0)));
         }
         lane.sealed.push_back(Batch {
             number: open.number,
             lane: id,
+            record_count: open.builder.record_count(),
             content: Content::Records(open.builder),
             ticket: open.ticket,
             created_at: open.created_at,
+            stamp: None,
             failures: 0,
             maybe_written: false,
             last_error: None,
@@ -268,90 +201,120 @@ impl Batcher {
 
     /// The earliest instant at which `poll` or `expire` has something to do.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        let expiry = |since: &(Instant, LaneId)| since.0 + self.limits.delivery_timeout;
-        let ready = self.ready.first().map(expiry);
-        [self.lingering.first().map(|entry| entry.0), self.muted.first().map(|entry| entry.0), ready]
+        let expiry = self.expiring.first().map(|entry| entry.0 + self.limits.delivery_timeout);
+        [self.lingering.first().map(|entry| entry.0), self.muted.first().map(|entry| entry.0), expiry]
             .into_iter()
             .flatten()
             .min()
     }
 
-    /// Puts a lane into `ready` or takes it out, as its state is now.
+    /// Puts a lane into the indexes that it belongs to, as its state is now.
     fn index(&mut self, id: LaneId) {
-        let compressing = self.limits.compression != Compression::None;
-        let lane = &self.lanes[id.0 as usize];
-        let free = lane.in_flight < self.limits.in_flight_per_partition && lane.muted_until.is_none();
+        let lane = &mut self.lanes[id.0 as usize];
+        if let Some(used_up) = lane.restart_if_due() {
+            match self.producer_id {
+                // Another partition has got a new one already.
+                Some(producer_id) if producer_id != used_up => lane.sequence.identify(producer_id),
+                _ => self.producer_id = None,
+            }
+        }
         let due = lane.sealed.is_empty() && lane.open.as_ref().is_some_and(|open| open.due);
-        if free && due && compressing {
+        if due && self.limits.compression != Compression::None && lane.is_free(&self.limits) {
             // Compression takes its time, so it begins as soon as the partition can take the batch.
             self.seal(id);
         }
         let lane = &mut self.lanes[id.0 as usize];
-        let since = match lane.sealed.front() {
-            _ if !free => None,
-            Some(Batch { content: Content::Compressing, .. }) => None,
-            Some(Batch { content: Content::Records(_), .. }) if compressing => None,
-            Some(batch) => Some(batch.created_at),
-            None => lane.open.as_ref().filter(|open| open.due).map(|open| open.created_at),
-        };
-        if lane.ready_since == since {
-            return;
-        }
-        if let Some(old) = std::mem::replace(&mut lane.ready_since, since) {
-            self.ready.remove(&(old, id));
-        }
-        if let Some(new) = since {
-            self.ready.insert((new, id));
-        }
+        let ready = lane.ready_since(&self.limits);
+        let expires = lane.expires_since(&self.limits);
+        reindex(&mut self.ready, id, &mut lane.ready_since, ready);
+        reindex(&mut self.expiring, id, &mut lane.expires_since, expires);
     }
 
-    /// The lanes that can send, the oldest batch first, with topic and partition.
-    pub(crate) fn ready(&self) -> impl Iterator<Item = (LaneId, &Arc<str>, i32)> {
+    /// The lanes that can send, the oldest batch first, with topic and partition; and the route that the next batch has to
+    /// take, because others that it must not overtake are on it.
+    pub(crate) fn ready(&self) -> impl Iterator<Item = (LaneId, &Arc<str>, i32, Option<u64>)> {
         self.ready.iter().map(|(_, id)| {
             let lane = &self.lanes[id.0 as usize];
-            (*id, &lane.topic, lane.partition)
+            (*id, &lane.topic, lane.partition, (!lane.flying.is_empty()).then_some(lane.route))
         })
     }
 
     /// How big the next batch of a ready lane is.
     pub(crate) fn next_size(&self, id: LaneId) -> usize {
         let lane = &self.lanes[id.0 as usize];
-        match lane.sealed.front().map(|batch| &batch.content) {
-            Some(Content::Bytes(bytes)) => bytes.len(),
-            Some(Content::Records(builder)) => builder.len(),
-            Some(Content::Compressing) => 0,
-            None => lane.open.as_ref().map_or(0, |open| open.builder.len()),
-        }
+        let open = || lane.open.as_ref().map_or(0, |open| open.builder.len());
+        lane.sealed.front().map_or_else(open, Batch::size)
     }
 
-    /// Takes the next batch of a ready lane; it counts as in flight until it comes back or is settled.
-    pub(crate) fn take(&mut self, id: LaneId) -> Option<Batch> {
+    /// Takes the next batch of a ready lane; it counts as in flight until it comes back or is settled. With idempotence it
+    /// gets its sequence here, so sequences are in the order of the takes.
+    pub(crate) fn take(&mut self, id: LaneId, route: u64) -> Option<Batch> {
         self.lanes[id.0 as usize].ready_since?;
         if self.lanes[id.0 as usize].sealed.is_empty() {
             self.seal(id);
         }
         let lane = &mut self.lanes[id.0 as usize];
-        let batch = lane.sealed.pop_front()?;
-        lane.in_flight += 1;
+        let mut batch = lane.sealed.pop_front()?;
+        if self.limits.idempotence && batch.stamp.is_none() {
+            batch.stamp = lane.sequence.stamp(batch.record_count);
+        }
+        lane.flying.push(batch.order());
+        lane.route = route;
         self.index(id);
         Some(batch)
     }
 
-    /// A batch that was taken is settled, whatever its outcome.
-    pub(crate) fn settled(&mut self, id: LaneId, number: u64) {
-        self.unsettled.remove(&number);
-        self.lanes[id.0 as usize].in_flight -= 1;
-        self.index(id);
+    /// A batch that was taken is in the log.
+    pub(crate) fn written(&mut self, batch: &Batch) {
+        if let Some(stamp) = batch.stamp {
+            self.lanes[batch.lane.0 as usize].sequence.on_written(stamp);
+        }
+        self.landed(batch);
+    }
+
+    /// A batch that was taken is not sent again.
+    pub(crate) fn given_up(&mut self, batch: &Batch) {
+        if let Some(stamp) = batch.stamp {
+            self.lanes[batch.lane.0 as usize].sequence.on_given_up(stamp, batch.record_count);
+        }
+        self.landed(batch);
+    }
+
+    fn landed(&mut self, batch: &Batch) {
+        self.settled(batch.number);
+        self.lanes[batch.lane.0 as usize].landed(batch);
+        self.index(batch.lane);
+    }
+
+    fn settled(&mut self, number: u64) {
+        if let Some((_, parts)) = self.unsettled.get_mut(&number) {
+            *parts -= 1;
+            if *parts == 0 {
+                self.unsettled.remove(&number);
+            }
+        }
+    }
+
+    /// A batch that was taken was refused because of its sequence. `true` if that proves a gap before it; otherwise it will
+    /// follow what it has to follow when it is sent again.
+    pub(crate) fn out_of_sequence(&mut self, batch: &Batch) -> bool {
+        let lane = &mut self.lanes[batch.lane.0 as usize];
+        let oldest = lane.is_oldest(batch);
+        if let Some(stamp) = batch.stamp
+            && oldest
+        {
+            lane.sequence.on_gap(stamp);
+        }
+        oldest
     }
 
     /// A batch that was taken failed and goes out again, before everything behind it.
     pub(crate) fn put_back(&mut self, batch: Batch, not_before: Instant, now: Instant) {
         let id = batch.lane;
         let lane = &mut self.lanes[id.0 as usize];
-        lane.in_flight -= 1;
-        let place = lane.sealed.partition_point(|other| other.number < batch.number);
-        lane.sealed.insert(place, batch);
-        if not_before > now {
+        lane.landed(&batch);
+        lane.insert(batch);
+        if not_before > now && lane.muted_until.is_none_or(|until| until < not_before) {
             if let Some(old) = lane.muted_until.replace(not_before) {
                 self.muted.remove(&(old, id));
             }
@@ -360,58 +323,96 @@ impl Batcher {
         self.index(id);
     }
 
-    /// The next batch to be compressed, with the number to bring it back under.
-    pub(crate) fn next_to_compress(&mut self) -> Option<(LaneId, u64, BatchBuilder)> {
-        while let Some((id, number)) = self.to_compress.pop_front() {
-            let mut sealed = self.lanes[id.0 as usize].sealed.iter_mut();
-            if let Some(batch) = sealed.find(|batch| batch.number == number)
+    /// A batch that was taken was too large for the broker: it goes out again as two.
+    pub(crate) fn split(&mut self, batch: Batch) -> Result<(), Box<(Batch, BatchError)>> {
+        let id = batch.lane;
+        let (first, second) = batch.split()?;
+        let lane = &mut self.lanes[id.0 as usize];
+        lane.landed(&first);
+        self.unsettled.entry(first.number).and_modify(|(_, parts)| *parts += 1);
+        for part in [first, second] {
+            if self.limits.compression != Compression::None {
+                self.to_compress.push_back((id, part.order()));
+            }
+            lane.insert(part);
+        }
+        self.index(id);
+        Ok(())
+    }
+
+    /// Whether batches wait for a producer id.
+    pub(crate) fn wants_producer_id(&self) -> bool {
+        self.limits.idempotence && self.producer_id.is_none() && !self.unsettled.is_empty()
+    }
+
+    /// A broker gave out a producer id. Partitions that have one keep it.
+    pub(crate) fn identify(&mut self, producer_id: i64) {
+        self.producer_id = Some(producer_id);
+        for index in 0..self.lanes.len() {
+            self.lanes[index].sequence.identify(producer_id);
+            self.index(LaneId(index as u32));
+        }
+    }
+
+    /// The next batch to be compressed, with the place to bring it back to.
+    pub(crate) fn next_to_compress(&mut self) -> Option<(LaneId, (u64, u32), BatchBuilder)> {
+        while let Some((id, order)) = self.to_compress.pop_front() {
+            if let Some(batch) = self.find(id, order)
                 && let Content::Records(builder) = std::mem::replace(&mut batch.content, Content::Compressing)
             {
-                return Some((id, number, builder));
+                return Some((id, order, builder));
             }
         }
         None
     }
 
     /// A batch was compressed.
-    pub(crate) fn compressed(&mut self, id: LaneId, number: u64, bytes: Bytes) {
-        let mut sealed = self.lanes[id.0 as usize].sealed.iter_mut();
-        if let Some(batch) = sealed.find(|batch| batch.number == number) {
-            batch.content = Content::Bytes(bytes);
+    pub(crate) fn compressed(&mut self, id: LaneId, order: (u64, u32), closed: ClosedBatch) {
+        if let Some(batch) = self.find(id, order) {
+            batch.content = Content::Closed(closed);
         }
         self.index(id);
     }
 
+    fn find(&mut self, id: LaneId, order: (u64, u32)) -> Option<&mut Batch> {
+        self.lanes[id.0 as usize].sealed.iter_mut().find(|batch| batch.order() == order)
+    }
+
     /// Takes a batch out of its queue for good, such as one that could not be compressed.
-    pub(crate) fn remove(&mut self, id: LaneId, number: u64) -> Option<Batch> {
-        let sealed = &mut self.lanes[id.0 as usize].sealed;
-        let index = sealed.iter().position(|batch| batch.number == number)?;
-        let batch = sealed.remove(index);
-        self.unsettled.remove(&number);
+    pub(crate) fn remove(&mut self, id: LaneId, order: (u64, u32)) -> Option<Batch> {
+        let lane = &mut self.lanes[id.0 as usize];
+        let index = lane.sealed.iter().position(|batch| batch.order() == order)?;
+        let batch = lane.sealed.remove(index)?;
+        if let Some(stamp) = batch.stamp {
+            lane.sequence.on_given_up(stamp, batch.record_count);
+        }
+        self.settled(batch.number);
         self.index(id);
-        batch
+        Some(batch)
     }
 
     /// The batches whose time is up and that are not in flight, in the order of each partition.
     pub(crate) fn expire(&mut self, now: Instant) -> Vec<Batch> {
-        let created_before = now.checked_sub(self.limits.delivery_timeout);
-        let Some(created_before) = created_before else { return Vec::new() };
-        let ready = self.ready.iter().take_while(|(since, _)| *since <= created_before).map(|(_, id)| *id);
-        let lanes: Vec<_> = ready.chain(self.muted.iter().map(|(_, id)| *id)).collect();
+        let Some(created_before) = now.checked_sub(self.limits.delivery_timeout) else { return Vec::new() };
         let mut expired = Vec::new();
-        for id in lanes {
-            if self.lanes[id.0 as usize].open.as_ref().is_some_and(|open| open.created_at <= created_before) {
+        while let Some((_, id)) = self.expiring.first().copied().filter(|(since, _)| *since <= created_before) {
+            if self.lanes[id.0 as usize].sealed.is_empty() {
                 self.seal(id);
             }
             let lane = &mut self.lanes[id.0 as usize];
-            while lane.sealed.front().is_some_and(|batch| {
-                batch.created_at <= created_before && !matches!(batch.content, Content::Compressing)
-            }) {
-                let batch = lane.sealed.pop_front().expect("there is a front");
-                self.unsettled.remove(&batch.number);
+            while let Some(batch) = lane
+                .sealed
+                .pop_front_if(|batch| batch.created_at <= created_before && self.limits.is_closed(&batch.content))
+            {
+                if let Some(stamp) = batch.stamp {
+                    lane.sequence.on_given_up(stamp, batch.record_count);
+                }
                 expired.push(batch);
             }
             self.index(id);
+        }
+        for batch in &expired {
+            self.settled(batch.number);
         }
         expired
     }
@@ -424,7 +425,7 @@ impl Batcher {
                 self.index(LaneId(index as u32));
             }
         }
-        self.unsettled.values().map(Arc::clone).collect()
+        self.unsettled.values().map(|(completion, _)| Arc::clone(completion)).collect()
     }
 
     /// Whether nothing waits and nothing is in flight.
@@ -439,13 +440,41 @@ impl Batcher {
 
     /// Gives up everything that is not in flight.
     pub(crate) fn drain(&mut self) -> Vec<Batch> {
-        self.flush();
-        let batches: Vec<_> = self.lanes.iter_mut().flat_map(|lane| lane.sealed.drain(..)).collect();
-        for batch in &batches {
-            self.unsettled.remove(&batch.number);
+        self.drain_if(|_| true)
+    }
+
+    /// Gives up everything that waits for a producer id.
+    pub(crate) fn drain_unidentified(&mut self) -> Vec<Batch> {
+        self.drain_if(|lane| !lane.sequence.is_identified())
+    }
+
+    fn drain_if(&mut self, condition: impl Fn(&Lane) -> bool) -> Vec<Batch> {
+        let mut drained = Vec::new();
+        for index in 0..self.lanes.len() {
+            if condition(&self.lanes[index]) {
+                let id = LaneId(index as u32);
+                self.seal(id);
+                drained.extend(self.lanes[index].sealed.drain(..));
+                self.index(id);
+            }
         }
-        (0..self.lanes.len()).for_each(|index| self.index(LaneId(index as u32)));
-        batches
+        for batch in &drained {
+            self.settled(batch.number);
+        }
+        drained
+    }
+}
+
+/// Moves a lane in an index from the instant that it is under to another one.
+fn reindex(index: &mut BTreeSet<(Instant, LaneId)>, id: LaneId, entry: &mut Option<Instant>, instant: Option<Instant>) {
+    if *entry == instant {
+        return;
+    }
+    if let Some(old) = std::mem::replace(entry, instant) {
+        index.remove(&(old, id));
+    }
+    if let Some(new) = instant {
+        index.insert((new, id));
     }
 }
 

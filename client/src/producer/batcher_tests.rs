@@ -2,6 +2,10 @@
 
 use super::*;
 
+use std::time::Duration;
+
+use crate::error::Error;
+
 const LINGER: Duration = Duration::from_millis(5);
 const TIMEOUT: Duration = Duration::from_secs(120);
 
@@ -31,22 +35,24 @@ impl World {
 
     fn ready(&mut self, millis: u64) -> Vec<i32> {
         self.batcher.poll(self.at(millis));
-        self.batcher.ready().map(|(_, _, partition)| partition).collect()
+        self.batcher.ready().map(|(_, _, partition, _)| partition).collect()
     }
 
     fn take(&mut self, partition: i32) -> Batch {
-        let id = self.batcher.ready().find(|(_, _, of)| *of == partition).expect("the partition is ready").0;
-        self.batcher.take(id).expect("a ready lane has a batch")
+        let id = self.batcher.ready().find(|(_, _, of, _)| *of == partition).expect("the partition is ready").0;
+        self.batcher.take(id, 1).expect("a ready lane has a batch")
     }
 }
 
 fn limits() -> Limits {
     Limits {
         batch_size: 1000,
+        batch_records: usize::MAX,
         linger: LINGER,
         delivery_timeout: TIMEOUT,
         in_flight_per_partition: 1,
         compression: Compression::None,
+        idempotence: false,
     }
 }
 
@@ -85,7 +91,7 @@ fn a_record_bigger_than_a_batch_gets_its_own() {
     world.ready(0);
     let first = world.take(0);
     assert_eq!(records(&first), 1);
-    world.batcher.settled(first.lane, first.number);
+    world.batcher.written(&first);
     assert_eq!(records(&world.take(0)), 1);
 }
 
@@ -100,7 +106,7 @@ fn a_busy_partition_keeps_its_open_batch_open() {
         world.push(0, 10, 1);
     }
     assert!(world.ready(1).is_empty());
-    world.batcher.settled(first.lane, first.number);
+    world.batcher.written(&first);
     assert_eq!(world.ready(1), [0]);
     assert_eq!(records(&world.take(0)), 5);
 }
@@ -130,6 +136,19 @@ fn several_in_flight_come_back_in_order() {
     world.batcher.put_back(second, world.at(0), world.at(0));
     world.batcher.put_back(first, world.at(0), world.at(0));
     assert_eq!([world.take(0).number, world.take(0).number], numbers);
+}
+
+#[test]
+fn a_batch_is_full_when_it_has_its_records() {
+    let mut world = World::new(Limits { batch_records: 3, ..limits() });
+    (0..7).for_each(|_| drop(world.push(0, 10, 0)));
+    world.ready(0);
+    let first = world.take(0);
+    world.batcher.written(&first);
+    let second = world.take(0);
+    assert_eq!((first.record_count, second.record_count), (3, 3));
+    world.batcher.written(&second);
+    assert!(world.ready(4).is_empty(), "the seventh lingers");
 }
 
 #[test]
@@ -180,12 +199,12 @@ fn compression_begins_when_the_partition_can_take_the_batch() {
     let mut world = World::new(Limits { compression: Compression::Lz4, ..limits() });
     world.push(0, 10, 0);
     assert!(world.ready(5).is_empty());
-    let (lane, number, builder) = world.batcher.next_to_compress().unwrap();
+    let (lane, order, builder) = world.batcher.next_to_compress().unwrap();
     assert!(world.batcher.next_to_compress().is_none());
     assert!(world.batcher.expire(world.at(500_000)).is_empty(), "what is being compressed is not taken away");
-    world.batcher.compressed(lane, number, builder.close(Compression::Lz4).unwrap());
+    world.batcher.compressed(lane, order, builder.close(Compression::Lz4).unwrap());
     assert_eq!(world.ready(5), [0]);
-    assert!(matches!(world.take(0).content, Content::Bytes(_)));
+    assert!(matches!(world.take(0).content, Content::Closed(_)));
 }
 
 #[test]
@@ -219,4 +238,204 @@ fn records_without_a_key_stay_together_and_then_move_on() {
     }
     let switches = partitions.windows(2).filter(|pair| pair[0] != pair[1]).count();
     assert!((10..=22).contains(&switches), "{switches}: {partitions:?}");
+}
+
+mod idempotence {
+    //! KIP-98 and KIP-360: what was sent goes out again as it was, in order; a gap starts the sequences over.
+
+    use super::*;
+
+    fn world() -> World {
+        let mut world = World::new(Limits { idempotence: true, in_flight_per_partition: 5, ..limits() });
+        world.batcher.identify(7);
+        world
+    }
+
+    /// Pushes batches of one record each, and takes as many as may be in flight.
+    fn in_flight(world: &mut World, count: usize) -> Vec<Batch> {
+        (0..count).for_each(|_| drop(world.push(0, 990, 0)));
+        world.ready(0);
+        (0..count).map(|_| world.take(0)).collect()
+    }
+
+    fn fields(batch: &Batch) -> (i16, i32) {
+        let fields = batch.stamp.expect("a batch that was taken is stamped").fields();
+        (fields.producer_epoch, fields.base_sequence)
+    }
+
+    fn back(world: &mut World, batch: Batch) {
+        world.batcher.put_back(batch, world.at(0), world.at(0));
+    }
+
+    #[test]
+    fn nothing_is_sent_before_there_is_a_producer_id() {
+        let mut world = World::new(Limits { idempotence: true, ..limits() });
+        assert!(!world.batcher.wants_producer_id(), "nobody asks for an id that nobody needs");
+        world.push(0, 990, 0);
+        assert!(world.batcher.wants_producer_id() && world.ready(10).is_empty());
+        assert_eq!(world.batcher.next_deadline(), Some(world.at(120_000)), "the time of the record runs all the same");
+        world.batcher.identify(7);
+        assert_eq!(world.ready(10), [0]);
+        assert_eq!(fields(&world.take(0)), (0, 0));
+    }
+
+    #[test]
+    fn five_batches_of_a_partition_are_in_flight_with_sequences_in_order() {
+        let mut world = world();
+        (0..6).for_each(|_| drop(world.push(0, 990, 0)));
+        world.ready(0);
+        let sequences: Vec<_> = (0..5).map(|_| fields(&world.take(0)).1).collect();
+        assert_eq!(sequences, [0, 1, 2, 3, 4]);
+        assert!(world.ready(0).is_empty());
+    }
+
+    #[test]
+    fn after_a_failure_batches_go_out_one_by_one_as_they_were() {
+        let mut world = world();
+        let mut batches = in_flight(&mut world, 4);
+        let sent: Vec<_> = batches.iter_mut().map(Batch::bytes).collect();
+        let first = batches.remove(0);
+        world.batcher.written(&first);
+        let second = batches.remove(0);
+        back(&mut world, second);
+        assert!(world.ready(0).is_empty(), "the others are still in flight");
+        for batch in batches {
+            assert!(!world.batcher.out_of_sequence(&batch), "an older one waits, so this proves no gap");
+            back(&mut world, batch);
+        }
+        for expected in &sent[1..] {
+            assert_eq!(world.ready(0), [0]);
+            let mut batch = world.take(0);
+            assert_eq!(batch.bytes(), expected);
+            assert!(world.ready(0).is_empty(), "nothing overtakes it");
+            world.batcher.written(&batch);
+        }
+        assert_eq!(fields(&in_flight(&mut world, 1)[0]), (0, 4), "and new ones follow");
+    }
+
+    #[test]
+    fn a_gap_starts_over_with_the_next_epoch_when_nothing_is_in_flight() {
+        let mut world = world();
+        let mut batches = in_flight(&mut world, 3);
+        let bytes = batches[0].bytes();
+        let second = batches.remove(1);
+        let third = batches.remove(1);
+        let first = batches.remove(0);
+        assert!(world.batcher.out_of_sequence(&first), "nothing is older: what it should follow is lost");
+        back(&mut world, first);
+        assert!(world.ready(0).is_empty());
+        for batch in [second, third] {
+            world.batcher.out_of_sequence(&batch);
+            back(&mut world, batch);
+        }
+        world.ready(0);
+        let mut again: Vec<_> = (0..3).map(|_| world.take(0)).collect();
+        assert_eq!(again.iter().map(fields).collect::<Vec<_>>(), [(1, 0), (1, 1), (1, 2)]);
+        let rewritten = again[0].bytes();
+        assert_eq!(rewritten[61..], bytes[61..], "the records are the same");
+        let parsed = crate::batch::cursor::Batches::new(rewritten).next_batch().unwrap().unwrap();
+        parsed.open(true, 10_000).expect("the checksum fits the new epoch");
+    }
+
+    #[test]
+    fn after_a_batch_is_given_up_a_batch_whose_answer_was_lost_decides() {
+        // Stamped anew, it would be written twice.
+        let mut world = world();
+        let mut batches = in_flight(&mut world, 2);
+        let mut second = batches.pop().unwrap();
+        second.maybe_written = true;
+        back(&mut world, second);
+        let first = batches.pop().unwrap();
+        world.batcher.given_up(&first);
+        world.push(0, 990, 0);
+        world.ready(0);
+        let second = world.take(0);
+        assert_eq!(fields(&second), (0, 1), "it goes out as it was");
+        assert!(world.ready(0).is_empty(), "and nothing new with it");
+        world.batcher.written(&second);
+        world.ready(0);
+        assert_eq!(fields(&world.take(0)), (0, 2), "the first one is in the log after all");
+    }
+
+    #[test]
+    fn after_a_batch_is_given_up_and_nothing_is_in_doubt_the_next_one_starts_over() {
+        let mut world = world();
+        let mut batches = in_flight(&mut world, 2);
+        let first = batches.remove(0);
+        world.batcher.given_up(&first);
+        world.push(0, 990, 0);
+        assert!(world.ready(0).is_empty());
+        let second = batches.remove(0);
+        assert!(world.batcher.out_of_sequence(&second), "the first one is settled, so this is the oldest");
+        back(&mut world, second);
+        world.ready(0);
+        assert_eq!([fields(&world.take(0)), fields(&world.take(0))], [(1, 0), (1, 1)]);
+    }
+
+    #[test]
+    fn a_batch_is_not_expired_before_an_older_one_that_is_in_flight() {
+        let mut world = world();
+        let mut batches = in_flight(&mut world, 2);
+        let second = batches.pop().unwrap();
+        back(&mut world, second);
+        assert!(world.batcher.expire(world.at(200_000)).is_empty());
+        assert_eq!(world.batcher.next_deadline(), None, "and nothing wakes the sender for it in vain");
+        let first = batches.pop().unwrap();
+        world.batcher.written(&first);
+        assert_eq!(world.batcher.expire(world.at(200_000)).len(), 1);
+    }
+
+    #[test]
+    fn a_batch_that_is_too_large_becomes_two_with_its_sequences() {
+        // KIP-126.
+        let mut world = world();
+        (0..5).for_each(|_| drop(world.push(0, 150, 0)));
+        world.ready(10);
+        let mut whole = world.take(0);
+        whole.bytes();
+        drop(world.push(0, 990, 0));
+        world.batcher.split(whole).expect("it has two records");
+        world.ready(10);
+        let mut first = world.take(0);
+        assert_eq!((first.record_count, fields(&first)), (2, (0, 0)));
+        first.bytes();
+        assert!(world.ready(10).is_empty());
+        world.batcher.split(first).expect("two are one and one");
+        let mut counts = Vec::new();
+        for _ in 0..4 {
+            world.ready(10);
+            let batch = world.take(0);
+            counts.push((batch.record_count, fields(&batch).1));
+            world.batcher.written(&batch);
+        }
+        assert_eq!(counts, [(1, 0), (1, 1), (3, 2), (1, 5)]);
+        assert!(world.batcher.is_empty());
+    }
+
+    #[test]
+    fn batches_in_flight_together_take_one_route() {
+        let mut world = world();
+        let batches = in_flight(&mut world, 2);
+        world.push(0, 990, 0);
+        world.batcher.poll(world.at(0));
+        assert_eq!(world.batcher.ready().next().unwrap().3, Some(1));
+        batches.iter().for_each(|batch| world.batcher.written(batch));
+        assert_eq!(world.batcher.ready().next().unwrap().3, None);
+    }
+
+    #[test]
+    fn when_the_epochs_are_used_up_another_producer_id_is_asked_for() {
+        let mut world = world();
+        for epoch in 0..=i16::MAX {
+            let batch = in_flight(&mut world, 1).remove(0);
+            assert_eq!(fields(&batch), (epoch, 0));
+            world.batcher.given_up(&batch);
+        }
+        world.push(0, 990, 0);
+        assert!(world.ready(0).is_empty() && world.batcher.wants_producer_id());
+        world.batcher.identify(8);
+        world.ready(0);
+        let fields = world.take(0).stamp.unwrap().fields();
+        assert_eq!((fields.producer_id, fields.producer_epoch, fields.base_sequence), (8, 0, 0));
+    }
 }

@@ -57,6 +57,18 @@ impl ProducerBuilder {
         self
     }
 
+    /// Records after which a batch is sent, see [`ProducerConfig::batch_records`].
+    pub fn batch_records(mut self, records: usize) -> Self {
+        self.config.batch_records = records;
+        self
+    }
+
+    /// `enable.idempotence`, see [`ProducerConfig::idempotence`].
+    pub fn idempotence(mut self, idempotence: bool) -> Self {
+        self.config.idempotence = Some(idempotence);
+        self
+    }
+
     /// `buffer.memory`, see [`ProducerConfig::buffer_memory`].
     pub fn buffer_memory(mut self, bytes: usize) -> Self {
         self.config.buffer_memory = bytes;
@@ -109,20 +121,26 @@ impl ProducerBuilder {
     /// on.
     ///
     /// Dropping the future is safe: there is no producer then.
-    // Asynchronous for the sake of idempotence, whose producer id comes from a broker.
-    #[expect(clippy::unused_async, reason = "InitProducerId will be awaited here")]
+    // The producer id is asked for when the first record comes: a broker that is away must not keep a program from starting.
+    #[expect(
+        clippy::unused_async,
+        reason = "opening anything is asynchronous, so that a later version may ask a broker"
+    )]
     pub async fn build(self) -> Result<Producer> {
         let Self { cluster, config, partitioner } = self;
         config.check(cluster.config().request_timeout)?;
+        let idempotence = config.is_idempotent();
         // Without sequences a batch that is retried would come after the ones behind it, unless these wait.
-        let in_flight_per_partition = if config.retries == 0 { config.max_in_flight } else { 1 };
+        let in_flight_per_partition = if config.retries == 0 || idempotence { config.max_in_flight } else { 1 };
         let limits = Limits {
             // A batch that no request may carry would be refused by the broker.
             batch_size: config.batch_size.min(config.max_request_size),
+            batch_records: config.batch_records,
             linger: config.linger,
             delivery_timeout: config.delivery_timeout,
             in_flight_per_partition,
             compression: config.compression,
+            idempotence,
         };
         let memory = Arc::new(Semaphore::new(config.buffer_memory));
         let batcher = Batcher::new(limits, Arc::clone(&memory), fastrand::Rng::new());

@@ -1,15 +1,17 @@
 //! Sending records.
 //!
 //! `send` encodes a record into the open batch of its partition, on the task of the caller: that is where the order is
-//! fixed. [`batcher`] holds the queues and knows no clock; [`sender`] is the one task of a producer, which drains them.
-//! Idempotence and transactions are not here yet: they add sequences to the batches and allow more than one in flight.
+//! fixed. [`batcher`] holds the queues and knows no clock, [`lane`] the queue of one partition, [`sequence`] its sequences;
+//! [`sender`] is the one task of a producer, which drains them. Transactions are not here yet.
 
 mod answer;
 pub(crate) mod batcher;
 mod builder;
 mod delivery;
+mod lane;
 mod partitioner;
 mod sender;
+mod sequence;
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},

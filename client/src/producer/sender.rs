@@ -2,26 +2,30 @@
 //!
 //! One loop owns all decisions; what takes time (dialling, compression, answers, metadata) runs beside it and comes back as
 //! [`Done`]. A batch is submitted to its connection here, synchronously, so the order of the queue is the order on the wire.
+//! Batches of one partition that are in flight together are on one connection: a new leader, or the same one by a new
+//! connection, gets the next batch when the answers of those before it are known.
 
 use std::{
     collections::{BTreeSet, HashMap, hash_map::Entry},
     sync::Arc,
 };
 
-use bytes::Bytes;
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
-use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
+use kafka_protocol::messages::{
+    InitProducerIdRequest, InitProducerIdResponse, ProduceRequest, ProduceResponse, ProducerId,
+};
 use tokio::time::{Instant, sleep_until};
 
 use super::{
     Shared,
     answer::{Placed, Verdict, verdicts},
-    batcher::{Batch, Content, LaneId},
+    batcher::{Batch, LaneId},
 };
 use crate::{
-    cluster::{Cluster, Lane},
+    batch::builder::ClosedBatch,
+    cluster::{CallError, Cluster, Connection, Expect, Lane},
+    codes::ErrorCode,
     config::Acks,
-    conn::{CallError, Connection, task::Expect},
     error::{BatchError, Error, Result, Written},
     wire::{
         produce::{TOPIC_IDS, Terms, TopicData, encode},
@@ -38,6 +42,10 @@ pub(crate) struct Sender {
     stale: BTreeSet<Arc<str>>,
     refreshing: bool,
     next_refresh: Instant,
+    /// The request for a producer id is under way.
+    identifying: bool,
+    /// Counts connections, so that each has a number.
+    routes: u64,
     work: FuturesUnordered<BoxFuture<'static, Done>>,
 }
 
@@ -47,14 +55,17 @@ struct NodeState {
     in_flight: usize,
     dialling: bool,
     unreachable: bool,
+    /// The connection of the last request, and its number.
+    connection: Option<(Connection, u64)>,
 }
 
 /// What came back.
 enum Done {
     Dialled { node_id: i32, failed: bool },
-    Compressed { lane: LaneId, number: u64, result: Result<Bytes, BatchError> },
+    Compressed { lane: LaneId, order: (u64, u32), result: Result<ClosedBatch, BatchError> },
     Answered { node_id: i32, batches: Vec<Placed>, answer: Result<Option<ProduceResponse>, CallError> },
     Refreshed { topics: BTreeSet<Arc<str>>, failed: bool },
+    Identified(Result<InitProducerIdResponse>),
 }
 
 impl Sender {
@@ -62,7 +73,8 @@ impl Sender {
         let next_refresh = Instant::now() + cluster.config().metadata_max_age;
         let lane = cluster.lane();
         let (nodes, stale, work) = (HashMap::new(), BTreeSet::new(), FuturesUnordered::new());
-        Self { shared, cluster, lane, nodes, stale, refreshing: false, next_refresh, work }
+        let (refreshing, identifying, routes) = (false, false, 0);
+        Self { shared, cluster, lane, nodes, stale, refreshing, next_refresh, identifying, routes, work }
     }
 
     pub(crate) async fn run(mut self) {
@@ -70,6 +82,7 @@ impl Sender {
             let now = Instant::now();
             self.expire(now);
             self.compress();
+            self.identify();
             while self.drain(now) {}
             self.refresh(now);
             let (finished, deadline) = {
@@ -101,7 +114,46 @@ impl Sender {
         };
         let timeout = Error::Timeout { what: "delivery", limit: self.shared.config.delivery_timeout };
         for batch in expired {
-            fail(batch, timeout.clone());
+            batch.fail(timeout.clone());
+        }
+    }
+
+    /// Asks any broker for a producer id. One without transactional id belongs to nobody else, so asking twice harms nothing.
+    fn identify(&mut self) {
+        if self.identifying || !self.shared.queues().batcher.wants_producer_id() {
+            return;
+        }
+        self.identifying = true;
+        let cluster = self.cluster.clone();
+        self.work.push(Box::pin(async move {
+            let request = InitProducerIdRequest::default()
+                .with_transactional_id(None)
+                .with_transaction_timeout_ms(i32::MAX)
+                .with_producer_id(ProducerId(-1))
+                .with_producer_epoch(-1);
+            let answer = cluster.call_any(&request).await;
+            let failed = answer.as_ref().map_or(true, |answer| answer.error_code != 0);
+            if failed {
+                tokio::time::sleep(cluster.config().retry_backoff.wait(1)).await;
+            }
+            Done::Identified(answer)
+        }));
+    }
+
+    fn on_identified(&mut self, answer: Result<InitProducerIdResponse>) {
+        self.identifying = false;
+        let error = match answer {
+            Ok(answer) if answer.error_code == 0 => {
+                return self.shared.queues().batcher.identify(answer.producer_id.0);
+            }
+            Ok(answer) => Error::server(InitProducerIdRequest::NAME, answer.error_code),
+            Err(error) => error,
+        };
+        tracing::debug!(%error, "no producer id yet");
+        if !error.is_retriable() {
+            // Whoever sends the next record asks again: a right that is missing can be granted.
+            let waiting = self.shared.queues().batcher.drain_unidentified();
+            waiting.into_iter().for_each(|batch| batch.fail(error.clone()));
         }
     }
 
@@ -110,11 +162,11 @@ impl Sender {
         let compression = self.shared.config.compression;
         loop {
             let next = self.shared.queues().batcher.next_to_compress();
-            let Some((lane, number, builder)) = next else { return };
+            let Some((lane, order, builder)) = next else { return };
             let closing = tokio::task::spawn_blocking(move || builder.close(compression));
             self.work.push(Box::pin(async move {
                 let result = closing.await.unwrap_or(Err(BatchError::Malformed("compression panicked")));
-                Done::Compressed { lane, number, result }
+                Done::Compressed { lane, order, result }
             }));
         }
     }
@@ -127,8 +179,8 @@ impl Sender {
         {
             let mut queues = shared.queues();
             let lanes: Vec<_> =
-                queues.batcher.ready().map(|(id, topic, partition)| (id, Arc::clone(topic), partition)).collect();
-            for (id, topic, partition) in lanes {
+                queues.batcher.ready().map(|(id, topic, of, route)| (id, Arc::clone(topic), of, route)).collect();
+            for (id, topic, partition, route) in lanes {
                 let Some((node_id, _)) = self.cluster.metadata().leader(&topic, partition) else {
                     self.stale.insert(topic);
                     continue;
@@ -141,7 +193,10 @@ impl Sender {
                     wanted.insert(node_id);
                     continue;
                 };
-                if let Some(batch) = queues.batcher.take(id) {
+                if route.is_some_and(|route| route != request.route) {
+                    continue;
+                }
+                if let Some(batch) = queues.batcher.take(id, request.route) {
                     request.size_bytes += size;
                     request.batches.push(Placed { topic, partition, topic_id: uuid::Uuid::nil(), batch });
                 }
@@ -175,7 +230,16 @@ impl Sender {
                     return None;
                 }
                 let connection = self.cluster.live(&self.lane, node_id)?;
-                entry.insert(Request { connection, batches: Vec::new(), size_bytes: 0 })
+                let node = self.nodes.entry(node_id).or_default();
+                let route = match &node.connection {
+                    Some((last, route)) if last.is_same(&connection) => *route,
+                    _ => {
+                        self.routes += 1;
+                        node.connection = Some((connection.clone(), self.routes));
+                        self.routes
+                    }
+                };
+                entry.insert(Request { connection, route, batches: Vec::new(), size_bytes: 0 })
             }
         };
         let fits = request.batches.is_empty() || request.size_bytes + size <= self.shared.config.max_request_size;
@@ -237,15 +301,16 @@ impl Sender {
                 let node = self.node(node_id);
                 (node.dialling, node.unreachable) = (false, failed);
             }
-            Done::Compressed { lane, number, result: Ok(bytes) } => {
-                self.shared.queues().batcher.compressed(lane, number, bytes);
+            Done::Compressed { lane, order, result: Ok(closed) } => {
+                self.shared.queues().batcher.compressed(lane, order, closed);
             }
-            Done::Compressed { lane, number, result: Err(reason) } => {
-                let batch = self.shared.queues().batcher.remove(lane, number);
+            Done::Compressed { lane, order, result: Err(reason) } => {
+                let batch = self.shared.queues().batcher.remove(lane, order);
                 if let Some(batch) = batch {
-                    fail(batch, Error::config("compression", format!("failed: {reason}")));
+                    batch.fail(Error::config("compression", format!("failed: {reason}")));
                 }
             }
+            Done::Identified(answer) => self.on_identified(answer),
             Done::Answered { node_id, batches, answer } => self.on_answer(node_id, batches, answer, now),
             Done::Refreshed { topics, failed } => {
                 self.refreshing = false;
@@ -268,7 +333,7 @@ impl Sender {
             let Placed { topic, batch, .. } = placed;
             match verdict {
                 Verdict::Written(acknowledged) => {
-                    self.shared.queues().batcher.settled(batch.lane, batch.number);
+                    self.shared.queues().batcher.written(&batch);
                     batch.ticket.acknowledge(acknowledged);
                 }
                 Verdict::Failed(failed) => {
@@ -281,24 +346,43 @@ impl Sender {
         }
     }
 
-    /// Sends a batch again, or gives it up.
+    /// Sends a batch again, in two parts if it is too large, or gives it up.
     fn on_failure(&mut self, mut batch: Batch, failed: CallError, now: Instant) {
         let CallError { error, written } = failed;
         batch.maybe_written |= written == Written::MaybeWritten;
+        let in_time = now < batch.created_at + self.shared.config.delivery_timeout;
+        let code = error.code();
+        if code == Some(ErrorCode::MessageTooLarge) && batch.record_count > 1 && !batch.maybe_written && in_time {
+            return self.split(batch);
+        }
+        let out_of_sequence = batch.stamp.is_some()
+            && matches!(code, Some(ErrorCode::OutOfOrderSequenceNumber | ErrorCode::UnknownProducerId));
+        if out_of_sequence && in_time && !self.shared.queues().batcher.out_of_sequence(&batch) {
+            // It came before what it has to follow, which is no failure of its own.
+            return self.shared.queues().batcher.put_back(batch, now, now);
+        }
         batch.failures += 1;
-        let config = &self.shared.config;
-        let again = error.is_retriable()
-            && batch.failures <= config.retries
-            && now < batch.created_at + config.delivery_timeout;
+        let retriable = error.is_retriable() || out_of_sequence;
+        let again = retriable && batch.failures <= self.shared.config.retries && in_time;
         tracing::debug!(batch = batch.number, failures = batch.failures, again, %error, "batch failed");
         if again {
             let not_before = now + self.cluster.config().retry_backoff.wait(batch.failures);
             batch.last_error = Some(error);
             self.shared.queues().batcher.put_back(batch, not_before, now);
         } else {
-            self.shared.queues().batcher.settled(batch.lane, batch.number);
+            self.shared.queues().batcher.given_up(&batch);
             batch.last_error = None;
-            fail(batch, error);
+            batch.fail(error);
+        }
+    }
+
+    fn split(&mut self, batch: Batch) {
+        tracing::debug!(batch = batch.number, records = batch.record_count, "too large, sent again as two");
+        let split = self.shared.queues().batcher.split(batch);
+        if let Err(failed) = split {
+            let (batch, reason) = *failed;
+            self.shared.queues().batcher.given_up(&batch);
+            batch.fail(Error::config("batch_size", format!("made a batch that cannot be split: {reason}")));
         }
     }
 
@@ -335,13 +419,14 @@ impl Drop for Sender {
             queues.batcher.drain()
         };
         self.shared.memory.close();
-        left.into_iter().for_each(|batch| fail(batch, super::CLOSED));
+        left.into_iter().for_each(|batch| batch.fail(super::CLOSED));
     }
 }
 
 /// A request under construction.
 struct Request {
     connection: Connection,
+    route: u64,
     batches: Vec<Placed>,
     size_bytes: usize,
 }
@@ -351,7 +436,7 @@ fn topics(batches: &mut [Placed]) -> Vec<TopicData> {
     batches.sort_by(|a, b| a.topic.cmp(&b.topic));
     let mut topics: Vec<TopicData> = Vec::new();
     for Placed { topic, topic_id, partition, batch } in batches {
-        let bytes = bytes(batch);
+        let bytes = batch.bytes();
         match topics.last_mut() {
             Some(last) if last.name == *topic => last.partitions.push((*partition, bytes)),
             _ => topics.push(TopicData {
@@ -362,24 +447,4 @@ fn topics(batches: &mut [Placed]) -> Vec<TopicData> {
         }
     }
     topics
-}
-
-fn bytes(batch: &mut Batch) -> Bytes {
-    if let Content::Bytes(bytes) = &batch.content {
-        return bytes.clone();
-    }
-    let Content::Records(builder) = std::mem::replace(&mut batch.content, Content::Compressing) else {
-        unreachable!("a batch that is being compressed is not ready to be taken");
-    };
-    let closed = builder.close(crate::config::Compression::None);
-    let bytes = closed.expect("without compression a batch only fails above 2 GiB, which max_request_size excludes");
-    batch.content = Content::Bytes(bytes.clone());
-    bytes
-}
-
-/// Settles a batch that will not be sent again.
-fn fail(mut batch: Batch, error: Error) {
-    let written = if batch.maybe_written { Written::MaybeWritten } else { Written::NotWritten };
-    let cause = batch.last_error.take().unwrap_or(error);
-    batch.ticket.fail(written, cause);
 }

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use kafka_protocol::{
     messages::{
-        ApiVersionsRequest, ApiVersionsResponse, FetchRequest, FetchResponse, ListOffsetsRequest, ListOffsetsResponse,
-        MetadataRequest, MetadataResponse, ProduceRequest, ProduceResponse,
+        ApiVersionsRequest, ApiVersionsResponse, FetchRequest, FetchResponse, InitProducerIdRequest,
+        InitProducerIdResponse, ListOffsetsRequest, ListOffsetsResponse, MetadataRequest, MetadataResponse,
+        ProduceRequest, ProduceResponse,
     },
     protocol::{Decodable, Encodable, HeaderVersion},
 };
@@ -61,6 +62,7 @@ apis! {
     2, "ListOffsets", ListOffsetsRequest, ListOffsetsResponse, 1..=10;
     3, "Metadata", MetadataRequest, MetadataResponse, 4..=13;
     18, "ApiVersions", ApiVersionsRequest, ApiVersionsResponse, 0..=4;
+    22, "InitProducerId", InitProducerIdRequest, InitProducerIdResponse, 0..=5;
 }
 
 /// What one broker said that it speaks.
