@@ -10,7 +10,7 @@ use crate::cluster::{
 };
 use crate::held::HeldFetches;
 use crate::ids::IdSource;
-use crate::logs::Logs;
+use crate::logs::{CleaningRound, Logs, Retained};
 use crate::time::Timestamp;
 use crate::types::{NodeId, PartitionId, TopicId};
 
@@ -67,10 +67,26 @@ impl State {
         sessions.finish(context, partitions, facts, now, || self.ids.positive_i32())
     }
 
-    /// Deletes what retention says is old. Returns the partitions whose log start moved.
+    /// Deletes what retention says is old in the logs that are not compacted. Returns the partitions whose log start
+    /// moved.
     pub(crate) fn retain(&mut self, now: Timestamp) -> Vec<(TopicId, PartitionId)> {
+        self.retain_in(now, Retained::NotCompacted)
+    }
+
+    /// The same in those that are.
+    pub(crate) fn retain_compacted(&mut self, now: Timestamp) -> Vec<(TopicId, PartitionId)> {
+        self.retain_in(now, Retained::Compacted)
+    }
+
+    fn retain_in(&mut self, now: Timestamp, kind: Retained) -> Vec<(TopicId, PartitionId)> {
         let topics = self.cluster.topics();
-        self.logs.retain(now, |topic_id| topics.by_id(topic_id).map(|topic| topic.config().clone()))
+        self.logs.retain(now, kind, |topic_id| topics.by_id(topic_id).map(|topic| topic.config().clone()))
+    }
+
+    /// A round of compaction of the dirtiest log, if one is dirty enough.
+    pub(crate) fn begin_cleaning(&self, now: Timestamp) -> Option<CleaningRound> {
+        let topics = self.cluster.topics();
+        self.logs.begin_cleaning(now, |topic_id| topics.by_id(topic_id).map(|topic| topic.config().clone()))
     }
 
     /// Forgets producers that have written nothing for `producer.id.expiration.ms`.

@@ -8,6 +8,7 @@
 //! - `create_topics`, `delete_topics`, `create_partitions`, `delete_records`: what is refused, and in which words
 //! - `describe_configs`, `alter_configs`: topic and broker configs
 //! - `produce`, `batches`, `compression`, `idempotence`: what is written, and what comes of it
+//! - `compaction`: what a cleaner leaves of a log, and how it is read
 //! - `fetch`, `fetch_sessions`, `offsets`: what is read
 //!
 //! Topics have random names, so the tests run side by side on one broker and leave nothing that another one sees.
@@ -19,6 +20,7 @@ mod alter_configs;
 mod api_versions;
 mod batches;
 mod cluster;
+mod compaction;
 mod compression;
 mod connection;
 mod create_partitions;

@@ -50,6 +50,9 @@ pub(crate) struct TopicConfig {
     pub(crate) segment_index_bytes: i32,
     pub(crate) index_interval_bytes: i32,
     pub(crate) max_compaction_lag_ms: i64,
+    pub(crate) min_compaction_lag_ms: i64,
+    pub(crate) min_cleanable_dirty_ratio: f64,
+    pub(crate) delete_retention_ms: i64,
 }
 
 impl Default for TopicConfig {
@@ -72,6 +75,9 @@ impl Default for TopicConfig {
             segment_index_bytes: 10_485_760,
             index_interval_bytes: 4096,
             max_compaction_lag_ms: i64::MAX,
+            min_compaction_lag_ms: 0,
+            min_cleanable_dirty_ratio: 0.5,
+            delete_retention_ms: 86_400_000,
         }
     }
 }

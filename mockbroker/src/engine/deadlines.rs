@@ -7,6 +7,7 @@ use crate::handlers::table::Response;
 use crate::handlers::{Effect, fetch};
 use crate::state::State;
 use crate::time::Timestamp;
+use crate::types::{PartitionId, TopicId};
 
 /// The work that Kafka's brokers do by the clock.
 #[derive(Debug)]
@@ -15,6 +16,10 @@ pub(super) struct Chores {
     next_retention: Timestamp,
     /// `producer.id.expiration.check.interval.ms`.
     next_producer_expiry: Timestamp,
+    /// When the cleaner last found nothing to do. It looks again after `log.cleaner.backoff.ms`, which may change.
+    last_cleaning: Timestamp,
+    /// A cleaner is at work.
+    is_cleaning: bool,
 }
 
 impl Chores {
@@ -23,11 +28,22 @@ impl Chores {
         Self {
             next_retention: now.plus_millis(settings.log_initial_task_delay_ms),
             next_producer_expiry: now.plus_millis(settings.producer_id_expiration_check_interval_ms),
+            last_cleaning: now,
+            is_cleaning: false,
         }
     }
 
-    fn next_deadline(&self) -> Timestamp {
-        self.next_retention.min(self.next_producer_expiry)
+    fn next_deadline(&self, state: &State) -> Timestamp {
+        self.next_retention.min(self.next_producer_expiry).min(self.next_cleaning(state))
+    }
+
+    /// Never while a cleaner is at work, nor without `log.cleaner.enable`.
+    fn next_cleaning(&self, state: &State) -> Timestamp {
+        let settings = state.cluster.settings();
+        if self.is_cleaning || !settings.log_cleaner_enable {
+            return Timestamp::MAX;
+        }
+        self.last_cleaning.plus_millis(settings.log_cleaner_backoff_ms.max(1))
     }
 }
 
@@ -35,7 +51,7 @@ impl Shared {
     /// The earliest instant at which `tick` has something to do.
     pub(super) fn next_deadline(&self) -> Timestamp {
         let held = self.state.held.next_deadline().unwrap_or(Timestamp::MAX);
-        held.min(self.chores.next_deadline())
+        held.min(self.chores.next_deadline(&self.state))
     }
 
     fn tick(&mut self, now: Timestamp) {
@@ -46,8 +62,7 @@ impl Shared {
             let interval_ms = self.state.cluster.settings().log_retention_check_interval_ms;
             self.chores.next_retention = now.plus_millis(interval_ms);
             let moved = self.state.retain(now);
-            let effects = moved.into_iter().map(|(topic_id, partition)| Effect::PartitionMoved(topic_id, partition));
-            self.carry_out(effects.collect(), now);
+            self.tell_moved(moved, now);
         }
         if self.chores.next_producer_expiry <= now {
             let settings = self.state.cluster.settings();
@@ -56,16 +71,55 @@ impl Shared {
             self.state.expire_producers(now);
         }
     }
+
+    fn tell_moved(&mut self, moved: Vec<(TopicId, PartitionId)>, now: Timestamp) {
+        let effects = moved.into_iter().map(|(topic_id, partition)| Effect::PartitionMoved(topic_id, partition));
+        self.carry_out(effects.collect(), now);
+    }
+
+    /// Whether the cleaner is to start now; it then counts as at work.
+    fn starts_cleaning(&mut self, now: Timestamp) -> bool {
+        let starts = self.chores.next_cleaning(&self.state) <= now;
+        self.chores.is_cleaning |= starts;
+        starts
+    }
+
+    /// The cleaner found nothing more to do: retention of the compacted logs is its work too, and then it rests.
+    fn finish_cleaning(&mut self, now: Timestamp) {
+        let moved = self.state.retain_compacted(now);
+        self.tell_moved(moved, now);
+        self.chores.last_cleaning = now;
+        self.chores.is_cleaning = false;
+    }
 }
 
 impl Engine {
-    /// Does all that is due.
-    pub(super) fn tick(&self) {
+    /// Does all that is due, but for the cleaning of logs. Returns whether that is due as well: the caller then calls
+    /// [`Engine::clean`], here or elsewhere.
+    #[must_use]
+    pub(super) fn tick(&self) -> bool {
         let now = self.now();
         let mut shared = self.lock();
         shared.tick(now);
+        let cleans = shared.starts_cleaning(now);
         let next = shared.next_deadline();
         assert!(next > now, "a deadline is left at {next:?} after the tick of {now:?}");
+        cleans
+    }
+
+    /// Compacts every log that is dirty enough, the dirtiest first (`LogCleaner.CleanerThread`). The lock is held to share
+    /// segments and to swap them; what is read, rewritten and dropped is not under it.
+    pub(super) fn clean(&self) {
+        loop {
+            let now = self.now();
+            let Some(round) = self.lock().state.begin_cleaning(now) else { break };
+            let cleaned = round.run();
+            let garbage = self.lock().state.logs.swap_cleaned(cleaned);
+            drop(garbage);
+        }
+        let mut shared = self.lock();
+        shared.finish_cleaning(self.now());
+        self.rearm(&mut shared);
     }
 
     /// Wakes `keep_time` if something is due before the instant it sleeps until.
@@ -92,7 +146,12 @@ pub(crate) async fn keep_time(engine: Weak<Engine>) {
         tokio::select! {
             biased;
             () = alarmed => {}
-            () = sleep_until(deadline) => strong.tick(),
+            () = sleep_until(deadline) => {
+                if strong.tick() {
+                    // Cleaning takes as long as there is data: it must not hold up the time of the cluster.
+                    tokio::task::spawn_blocking(move || strong.clean());
+                }
+            }
         }
     }
 }

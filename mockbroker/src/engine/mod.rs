@@ -122,7 +122,9 @@ impl Engine {
                 break;
             }
             self.clock.move_to(next);
-            self.tick();
+            if self.tick() {
+                self.clean();
+            }
         }
         self.clock.move_to(target);
     }

@@ -49,7 +49,7 @@ pub(super) const COMPRESSION_MASK: i16 = 0x07;
 pub(super) const LOG_APPEND_TIME_FLAG: i16 = 0x08;
 pub(super) const TRANSACTIONAL_FLAG: i16 = 0x10;
 pub(super) const CONTROL_FLAG: i16 = 0x20;
-const DELETE_HORIZON_FLAG: i16 = 0x40;
+pub(super) const DELETE_HORIZON_FLAG: i16 = 0x40;
 
 /// One record batch. A clone shares the bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -170,6 +170,11 @@ impl Batch {
         self.has_flag(CONTROL_FLAG)
     }
 
+    /// When its tombstones, or its marker, may go; compaction writes it in the place of the base timestamp (KIP-534).
+    pub(crate) fn delete_horizon_ms(&self) -> Option<i64> {
+        self.has_flag(DELETE_HORIZON_FLAG).then(|| self.base_timestamp())
+    }
+
     /// Whether the stored CRC is that of the bytes.
     pub(crate) fn crc_matches(&self) -> bool {
         u32::from_be_bytes(self.field(17)) == crc32c::crc32c(&self.rest[ATTRIBUTES - PREFIX_BYTES..])
@@ -228,6 +233,25 @@ impl Batch {
         let crc = crc32c::crc32c(&rest[at(ATTRIBUTES)..]);
         rest[1..5].copy_from_slice(&crc.to_be_bytes());
         Self { rest: rest.freeze(), ..self }
+    }
+
+    /// The same batch without records: what compaction leaves of a batch whose place, or whose producer's sequence, must
+    /// not be forgotten (`DefaultRecordBatch.writeEmptyHeader`).
+    pub(super) fn emptied(&self) -> Self {
+        let mut rest = BytesMut::from(&self.rest[..HEADER_BYTES - PREFIX_BYTES]);
+        let at = |offset: usize| offset - PREFIX_BYTES;
+        let attributes = self.attributes() & (LOG_APPEND_TIME_FLAG | TRANSACTIONAL_FLAG | CONTROL_FLAG);
+        rest[at(ATTRIBUTES)..at(LAST_OFFSET_DELTA)].copy_from_slice(&attributes.to_be_bytes());
+        rest[at(BASE_TIMESTAMP)..at(MAX_TIMESTAMP)].copy_from_slice(&(-1_i64).to_be_bytes());
+        rest[at(RECORD_COUNT)..].copy_from_slice(&0_i32.to_be_bytes());
+        let crc = crc32c::crc32c(&rest[at(ATTRIBUTES)..]);
+        rest[1..5].copy_from_slice(&crc.to_be_bytes());
+        Self { rest: rest.freeze(), ..*self }
+    }
+
+    /// The same batch in memory of its own: it no longer holds on to the request that it came in.
+    pub(super) fn copied(&self) -> Self {
+        Self { rest: Bytes::copy_from_slice(&self.rest), ..*self }
     }
 
     pub(super) fn attributes(&self) -> i16 {

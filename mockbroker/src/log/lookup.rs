@@ -28,7 +28,7 @@ impl PartitionLog {
     /// The first record at `timestamp` or later. Only the first segment that has such a timestamp is searched, from the
     /// log start on; a record at `bound` or after it does not count.
     pub(crate) fn offset_for_timestamp(&self, timestamp: i64, bound: i64) -> Option<Found> {
-        let segment = self.segments.iter().find(|segment| segment.largest_timestamp() >= timestamp)?;
+        let segment = self.segments().find(|segment| segment.largest_timestamp() >= timestamp)?;
         let start = segment.find(self.log_start_offset);
         for batch in segment.batches_reaching(timestamp, start) {
             let found = first_record(batch, |offset, at| at >= timestamp && offset >= self.log_start_offset).ok()?;
@@ -43,7 +43,7 @@ impl PartitionLog {
     /// start: a deleted record is found as long as its segment is there. Nor does it mind that -1 is no time.
     pub(crate) fn max_timestamp(&self, bound: i64) -> Option<Found> {
         // From the back, because of equals the first counts and `max_by_key` takes the last it meets.
-        let latest = self.segments.iter().rev().max_by_key(|segment| segment.max_timestamp())?;
+        let latest = self.segments().rev().max_by_key(|segment| segment.max_timestamp())?;
         let batch = latest.batch_with_max_timestamp()?;
         let max_timestamp = batch.max_timestamp();
         let found = first_record(batch, |_, timestamp| timestamp == max_timestamp).ok()??;

@@ -27,6 +27,10 @@ mod compression;
 mod lz4;
 mod records;
 
+mod aborted;
+mod control;
+
+mod compaction;
 mod leader_epochs;
 mod lookup;
 mod partition;
@@ -38,10 +42,12 @@ mod segment;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use compaction::{Cleaned, Cleaning, Garbage};
 pub(crate) use leader_epochs::EpochEnd;
 pub(crate) use lookup::Found;
 pub(crate) use partition::{Appended, PartitionLog};
 pub(crate) use read_plan::Records;
+pub(crate) use records::Malformed;
 pub(crate) use rejected::Rejected;
 pub(crate) use sole_batch::sole_batch;
 pub(crate) use validate::{ValidBatch, validate};

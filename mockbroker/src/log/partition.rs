@@ -5,9 +5,13 @@
 //!
 //! Source: `UnifiedLog.append`; KIP-98, KIP-101.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use kafka_protocol::error::ResponseError;
 
 use super::batch::Batch;
+use super::compaction::LastRecord;
 use super::leader_epochs::{EpochEnd, LeaderEpochs};
 use super::producer_state::{ActiveProducer, Producers, Sequenced};
 use super::rejected::Rejected;
@@ -22,8 +26,15 @@ pub(crate) struct PartitionLog {
     pub(super) log_start_offset: i64,
     pub(super) log_end_offset: i64,
     pub(super) high_watermark: i64,
-    /// Never empty, in the order of offsets; the last one is appended to.
-    pub(super) segments: Vec<Segment>,
+    /// Segments that nothing is appended to any more, in the order of offsets. Shared with whoever cleans them, which
+    /// happens outside of the lock.
+    pub(super) closed: Vec<Arc<Segment>>,
+    /// The segment that is appended to.
+    pub(super) active: Segment,
+    /// The end of what the cleaner has read (its checkpoint).
+    pub(super) first_dirty_offset: i64,
+    /// The cleaner failed once and leaves the log alone.
+    pub(super) is_uncleanable: bool,
     pub(super) leader_epochs: LeaderEpochs,
     producers: Producers,
 }
@@ -51,7 +62,10 @@ impl PartitionLog {
             log_start_offset: 0,
             log_end_offset: 0,
             high_watermark: 0,
-            segments: vec![Segment::new(0, 0)],
+            closed: Vec::new(),
+            active: Segment::new(0, 0),
+            first_dirty_offset: 0,
+            is_uncleanable: false,
             leader_epochs: LeaderEpochs::new(leader_epoch),
             producers: Producers::default(),
         }
@@ -89,7 +103,7 @@ impl PartitionLog {
             Sequenced::Unsequenced => {}
         }
         let (base_offset, last_offset) = (batch.base_offset(), batch.last_offset());
-        self.active_segment().push(batch, config.index_interval_bytes, now);
+        self.active.push(batch, config.index_interval_bytes, now);
         self.log_end_offset = last_offset + 1;
         self.high_watermark = self.log_end_offset;
         self.check();
@@ -137,7 +151,7 @@ impl PartitionLog {
 
     /// The bytes of all batches that are kept.
     pub(crate) fn size_bytes(&self) -> u64 {
-        self.end_position() - self.segments[0].start_position()
+        self.end_position().abs_diff(self.segment(0).start_position())
     }
 
     /// The producers whose state is kept, by id (DescribeProducers).
@@ -146,21 +160,41 @@ impl PartitionLog {
         self.producers.iter()
     }
 
+    /// Where each known producer wrote last: compaction keeps that batch.
+    pub(super) fn last_records(&self) -> BTreeMap<i64, LastRecord> {
+        self.producers.last_records()
+    }
+
     /// Forgets producers whose last batch bears a timestamp `producer_id_expiration_ms` or more before `now`
     /// (`producer.id.expiration.ms`). The timestamp is the records', so old ones expire at once.
     pub(crate) fn expire_producers(&mut self, now: Timestamp, producer_id_expiration_ms: i64) {
         self.producers.expire(now, producer_id_expiration_ms);
     }
 
-    /// The bytes ever appended.
-    pub(super) fn end_position(&self) -> u64 {
-        let last = self.segments.last().expect("a log has a segment");
-        last.start_position() + last.size_bytes()
+    /// All segments in the order of offsets, the active one last.
+    pub(super) fn segments(&self) -> impl DoubleEndedIterator<Item = &Segment> {
+        self.closed.iter().map(Arc::as_ref).chain(std::iter::once(&self.active))
+    }
+
+    /// How many segments there are: one at least.
+    pub(super) fn segment_count(&self) -> usize {
+        self.closed.len() + 1
+    }
+
+    /// The segment at `place`; whatever is after the closed ones is the active one.
+    pub(super) fn segment(&self, place: usize) -> &Segment {
+        self.closed.get(place).map_or(&self.active, Arc::as_ref)
+    }
+
+    /// Where the next batch goes, in bytes.
+    pub(super) fn end_position(&self) -> i64 {
+        self.active.end_position()
     }
 
     /// Begins a new segment at the end of the log.
     pub(super) fn roll(&mut self) {
-        self.segments.push(Segment::new(self.log_end_offset, self.end_position()));
+        let next = Segment::new(self.log_end_offset, self.end_position());
+        self.closed.push(Arc::new(std::mem::replace(&mut self.active, next)));
     }
 
     /// Moves the log start forward, never back. Producers are kept: a producer whose data is gone still has its
@@ -176,13 +210,9 @@ impl PartitionLog {
     }
 
     fn roll_if_due(&mut self, batch: &Batch, config: &TopicConfig, now: Timestamp) {
-        if self.active_segment().must_roll(batch, config, now) {
+        if self.active.must_roll(batch, config, now) {
             self.roll();
         }
-    }
-
-    fn active_segment(&mut self) -> &mut Segment {
-        self.segments.last_mut().expect("a log has a segment")
     }
 
     fn check(&self) {

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use kafka_protocol::error::ResponseError;
 
 use super::batch::Batch;
+use super::compaction::LastRecord;
 use super::rejected::Rejected;
 use crate::time::Timestamp;
 
@@ -97,6 +98,15 @@ impl Producers {
         let is_kept =
             |producer: &Producer| now.as_millis().saturating_sub(producer.last_timestamp) < producer_id_expiration_ms;
         self.by_id.retain(|_, producer| is_kept(producer));
+    }
+
+    /// Where each producer wrote last (`ProducerStateManager.lastEntry`, `UnifiedLog.lastRecordsOfActiveProducers`).
+    pub(super) fn last_records(&self) -> BTreeMap<i64, LastRecord> {
+        let last = |producer: &Producer| LastRecord {
+            data_offset: producer.batches().last().map(KnownBatch::last_offset),
+            producer_epoch: producer.epoch,
+        };
+        self.by_id.iter().map(|(id, producer)| (*id, last(producer))).collect()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = ActiveProducer> + '_ {

@@ -37,8 +37,8 @@ impl PartitionLog {
         let Some((segment, first)) = self.locate(fetch_offset) else {
             return records;
         };
-        let entries = self.segments[segment].entries();
-        let end = self.segments[segment].find(upper_bound);
+        let entries = self.segment(segment).entries();
+        let end = self.segment(segment).find(upper_bound);
         let mut left = max_bytes;
         for (place, entry) in entries.iter().enumerate().take(end).skip(first) {
             let size = entry.batch.size_bytes();
@@ -62,34 +62,40 @@ impl PartitionLog {
     /// The bytes from the batch that holds `fetch_offset` up to the one that holds `upper_bound`, whatever the limits:
     /// what a waiting Fetch counts.
     pub(crate) fn available_bytes(&self, fetch_offset: i64, upper_bound: i64) -> usize {
-        let bytes = self.position(upper_bound).saturating_sub(self.position(fetch_offset));
-        usize::try_from(bytes).unwrap_or(usize::MAX)
+        let bytes = self.position(upper_bound) - self.position(fetch_offset);
+        usize::try_from(bytes.max(0)).unwrap_or(usize::MAX)
     }
 
     /// Whether `fetch_offset` lies in an older segment than `upper_bound`: a waiting Fetch then ends, because a read
     /// stays in one segment and would not get more (`DelayedFetch.tryComplete`).
     pub(crate) fn is_in_older_segment(&self, fetch_offset: i64, upper_bound: i64) -> bool {
-        self.segment_of(fetch_offset) < self.segment_of(upper_bound)
+        // After compaction, what is read for an offset may be in a later segment than the offset.
+        self.locate(fetch_offset).is_some_and(|(segment, _)| segment < self.segment_of(upper_bound))
     }
 
     /// The segment and the place in it of the first batch that ends at `offset` or after it.
     fn locate(&self, offset: i64) -> Option<(usize, usize)> {
-        let from = self.segment_of(offset);
-        let places =
-            self.segments[from..].iter().enumerate().map(|(ahead, segment)| (from + ahead, segment.find(offset)));
-        places.into_iter().find(|&(segment, place)| place < self.segments[segment].entries().len())
+        let mut places = (self.segment_of(offset)..self.segment_count()).map(|at| (at, self.segment(at).find(offset)));
+        places.find(|&(segment, place)| place < self.segment(segment).entries().len())
     }
 
-    /// The bytes ever appended before the batch that holds `offset`.
-    fn position(&self, offset: i64) -> u64 {
+    /// Where the batch that holds `offset` begins, in bytes.
+    fn position(&self, offset: i64) -> i64 {
         match self.locate(offset) {
-            Some((segment, place)) => self.segments[segment].start_position() + self.segments[segment].position(place),
+            Some((segment, place)) => {
+                let segment = self.segment(segment);
+                segment.start_position() + segment.position(place).cast_signed()
+            }
             None => self.end_position(),
         }
     }
 
-    fn segment_of(&self, offset: i64) -> usize {
-        self.segments.partition_point(|segment| segment.base_offset() <= offset).saturating_sub(1)
+    /// The place of the last segment that begins at `offset` or before it; the first one's if none does.
+    pub(super) fn segment_of(&self, offset: i64) -> usize {
+        if self.active.base_offset() <= offset {
+            return self.closed.len();
+        }
+        self.closed.partition_point(|segment| segment.base_offset() <= offset).saturating_sub(1)
     }
 }
 

@@ -1,6 +1,6 @@
-//! Makes batches: of a producer's records in another codec, and of the broker's own records.
+//! Makes batches: of a producer's records in another codec, of the broker's own records, of what compaction leaves.
 //!
-//! Source: `MemoryRecordsBuilder`, `LogValidator.buildRecordsAndAssignOffsets`.
+//! Source: `MemoryRecordsBuilder`, `LogValidator.buildRecordsAndAssignOffsets`, `MemoryRecords.buildRetainedRecordsInto`.
 
 use bytes::{BufMut, BytesMut};
 use kafka_protocol::error::ResponseError;
@@ -8,7 +8,7 @@ use kafka_protocol::error::ResponseError;
 use super::batch::{self, Batch, Compression};
 use super::compression;
 use super::record_walk::walk;
-use super::records::{Malformed, RawRecord};
+use super::records::{Malformed, RawRecord, Record};
 use super::rejected::Rejected;
 use crate::cluster::{CompressionType, TimestampType, TopicConfig};
 use crate::time::Timestamp;
@@ -35,6 +35,9 @@ pub(crate) struct BatchBuilder {
     base_timestamp: i64,
     max_timestamp: i64,
     count: i32,
+    /// Of the batch; that of its last record if none is given.
+    last_offset_delta: Option<i32>,
+    delete_horizon_ms: Option<i64>,
     records: Vec<u8>,
 }
 
@@ -50,6 +53,8 @@ impl BatchBuilder {
             base_timestamp: -1,
             max_timestamp: -1,
             count: 0,
+            last_offset_delta: None,
+            delete_horizon_ms: None,
             records: Vec::new(),
         }
     }
@@ -59,7 +64,7 @@ impl BatchBuilder {
     pub(crate) fn push(&mut self, record: NewRecord<'_>) {
         let headers = record.headers.iter().copied();
         let (timestamp, key, value) = (record.timestamp, record.key, record.value);
-        self.encode(timestamp, key, value, record.headers.len(), headers);
+        self.encode(self.count, timestamp, (key, value), record.headers.len(), headers);
     }
 
     /// The batch, with CreateTime.
@@ -81,17 +86,17 @@ impl BatchBuilder {
 
     fn encode<'a>(
         &mut self,
+        offset_delta: i32,
         timestamp: i64,
-        key: Option<&[u8]>,
-        value: Option<&[u8]>,
+        (key, value): (Option<&[u8]>, Option<&[u8]>),
         header_count: usize,
         headers: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)> + Clone,
     ) {
         if self.count == 0 {
-            self.base_timestamp = timestamp;
+            self.base_timestamp = self.delete_horizon_ms.unwrap_or(timestamp);
         }
         let timestamp_delta = timestamp.wrapping_sub(self.base_timestamp);
-        let mut length = 1 + varint_size(timestamp_delta) + varint_size(i64::from(self.count));
+        let mut length = 1 + varint_size(timestamp_delta) + varint_size(i64::from(offset_delta));
         length += bytes_size(key) + bytes_size(value) + varint_size(header_count as i64);
         for (key, value) in headers.clone() {
             length += bytes_size(Some(key)) + bytes_size(value);
@@ -100,7 +105,7 @@ impl BatchBuilder {
         put_varint(out, length as i64);
         out.push(0); // attributes, unused
         put_varint(out, timestamp_delta);
-        put_varint(out, i64::from(self.count));
+        put_varint(out, i64::from(offset_delta));
         put_bytes(out, key);
         put_bytes(out, value);
         put_varint(out, header_count as i64);
@@ -129,6 +134,7 @@ impl BatchBuilder {
             (timestamp_type == TimestampType::LogAppendTime, batch::LOG_APPEND_TIME_FLAG),
             (self.is_transactional, batch::TRANSACTIONAL_FLAG),
             (self.is_control, batch::CONTROL_FLAG),
+            (self.delete_horizon_ms.is_some(), batch::DELETE_HORIZON_FLAG),
         ] {
             if set {
                 attributes |= flag;
@@ -147,7 +153,7 @@ impl BatchBuilder {
         bytes.put_i8(2); // magic
         bytes.put_u32(0); // CRC, below
         bytes.put_i16(attributes);
-        bytes.put_i32(self.count - 1);
+        bytes.put_i32(self.last_offset_delta.unwrap_or(self.count - 1));
         bytes.put_i64(self.base_timestamp);
         bytes.put_i64(max_timestamp);
         bytes.put_i64(self.producer_id);
@@ -185,7 +191,7 @@ pub(super) fn rebuild(source: &Batch, plain: &[u8], config: &TopicConfig, now: T
         before_1970 |= timestamp < -1;
         let header_count =
             usize::try_from(record.headers.remaining()).expect("the count of read headers is not negative");
-        builder.encode(timestamp, record.key, record.value, header_count, record.headers);
+        builder.encode(builder.count, timestamp, (record.key, record.value), header_count, record.headers);
     });
     let trips = || Rejected::in_log(ResponseError::UnknownServerError);
     if before_1970 || walked.is_err() {
@@ -196,6 +202,43 @@ pub(super) fn rebuild(source: &Batch, plain: &[u8], config: &TopicConfig, now: T
         TimestampType::LogAppendTime => (TimestampType::LogAppendTime, now.as_millis()),
     };
     builder.finish(config.compression_type, timestamp_type, max_timestamp).map_err(|_| trips())
+}
+
+/// What is left of `source` when only `records` of it are kept: its offsets, producer and sequences stay what they were,
+/// and so does its last offset, because the producer's last sequence is told by it
+/// (`MemoryRecords.buildRetainedRecordsInto`).
+pub(super) fn retained<'a>(
+    source: &Batch,
+    records: impl Iterator<Item = Record<'a>>,
+    delete_horizon_ms: Option<i64>,
+) -> Result<Batch, Malformed> {
+    let mut builder = BatchBuilder {
+        producer_id: source.producer_id(),
+        producer_epoch: source.producer_epoch(),
+        base_sequence: source.base_sequence(),
+        is_transactional: source.is_transactional(),
+        is_control: source.is_control(),
+        last_offset_delta: Some(source.last_offset_delta()),
+        delete_horizon_ms,
+        ..BatchBuilder::new()
+    };
+    for record in records {
+        let delta = i32::try_from(record.offset - source.base_offset()).map_err(|_| Malformed::Structure)?;
+        let header_count = usize::try_from(record.headers.remaining()).map_err(|_| Malformed::Structure)?;
+        builder.encode(delta, record.timestamp, (record.key, record.value), header_count, record.headers);
+    }
+    // Of the codec only the id is known here, so Kafka writes with its default level.
+    let codec = match source.compression().ok_or(Malformed::Compression)? {
+        Compression::None => CompressionType::Uncompressed,
+        Compression::Gzip => CompressionType::Gzip { level: -1 },
+        Compression::Snappy => CompressionType::Snappy,
+        Compression::Lz4 => CompressionType::Lz4 { level: 9 },
+        Compression::Zstd => CompressionType::Zstd { level: 3 },
+    };
+    let timestamp_type = source.timestamp_type();
+    let max_timestamp = source.log_append_time().unwrap_or(builder.max_timestamp);
+    let batch = builder.finish(codec, timestamp_type, max_timestamp)?;
+    Ok(batch.placed(source.base_offset(), source.partition_leader_epoch()))
 }
 
 fn bytes_size(bytes: Option<&[u8]>) -> usize {

@@ -30,9 +30,9 @@ impl PartitionLog {
     }
 
     fn drop_segments_below_log_start(&mut self) {
-        let followers = self.segments.iter().skip(1);
+        let followers = self.segments().skip(1);
         let below = followers.take_while(|next| next.base_offset() <= self.log_start_offset).count();
-        self.segments.drain(..below);
+        self.closed.drain(..below);
     }
 
     /// At least `retention_bytes` are kept.
@@ -62,9 +62,12 @@ impl PartitionLog {
     /// be left, a new one begins at the end of the log.
     fn drop_oldest(&mut self, mut is_due: impl FnMut(&Segment) -> bool) -> bool {
         let mut due = 0;
-        while let Some(segment) = self.segments.get(due) {
-            let end = self.segments.get(due + 1).map_or(self.log_end_offset, Segment::base_offset);
-            let is_last_and_empty = due + 1 == self.segments.len() && segment.size_bytes() == 0;
+        let count = self.segment_count();
+        while due < count {
+            let segment = self.segment(due);
+            let is_active = due + 1 == count;
+            let end = if is_active { self.log_end_offset } else { self.segment(due + 1).base_offset() };
+            let is_last_and_empty = is_active && segment.size_bytes() == 0;
             if end > self.high_watermark || is_last_and_empty || !is_due(segment) {
                 break;
             }
@@ -73,10 +76,10 @@ impl PartitionLog {
         if due == 0 {
             return false;
         }
-        if due == self.segments.len() {
+        if due == count {
             self.roll();
         }
-        self.segments.drain(..due);
-        self.move_log_start(self.segments[0].base_offset())
+        self.closed.drain(..due);
+        self.move_log_start(self.segment(0).base_offset())
     }
 }

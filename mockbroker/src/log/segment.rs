@@ -4,6 +4,7 @@
 //!
 //! Source: `LogSegment.java`, `OffsetIndex.java`, `TimeIndex.java`.
 
+use super::aborted::AbortedTransaction;
 use super::batch::Batch;
 use crate::cluster::TopicConfig;
 use crate::time::Timestamp;
@@ -12,8 +13,9 @@ use crate::time::Timestamp;
 #[derive(Debug)]
 pub(super) struct Segment {
     base_offset: i64,
-    /// The bytes ever appended to the log before this segment.
-    start_position: u64,
+    /// Where it begins, in bytes. It ends where the next one begins, so what compaction saves moves the segments before
+    /// it; what it adds may move them below zero.
+    start_position: i64,
     size_bytes: u64,
     entries: Vec<Entry>,
     /// When the first batch came. Kafka's segment is made in that moment too, but for a partition's first.
@@ -27,6 +29,8 @@ pub(super) struct Segment {
     /// The largest timestamp so far at the end of every [`TIME_BLOCK`] batches, so that a search can skip.
     time_blocks: Vec<i64>,
     index_sizes: IndexSizes,
+    /// The aborted transactions whose marker is in this segment (`TransactionIndex`).
+    aborted: Vec<AbortedTransaction>,
 }
 
 /// A batch and where it lies.
@@ -52,7 +56,7 @@ const OFFSET_ENTRY_BYTES: i32 = 8;
 const TIME_ENTRY_BYTES: i32 = 12;
 
 impl Segment {
-    pub(super) fn new(base_offset: i64, start_position: u64) -> Self {
+    pub(super) fn new(base_offset: i64, start_position: i64) -> Self {
         Self {
             base_offset,
             start_position,
@@ -65,15 +69,26 @@ impl Segment {
             max_timestamp_entry: 0,
             time_blocks: Vec::new(),
             index_sizes: IndexSizes { last_timestamp: -1, ..IndexSizes::default() },
+            aborted: Vec::new(),
         }
+    }
+
+    /// A segment that a cleaner fills: it counts as last modified when those were that it replaces.
+    pub(super) fn cleaned(base_offset: i64, last_modified: Timestamp) -> Self {
+        Self { last_modified, ..Self::new(base_offset, 0) }
     }
 
     pub(super) fn base_offset(&self) -> i64 {
         self.base_offset
     }
 
-    pub(super) fn start_position(&self) -> u64 {
+    pub(super) fn start_position(&self) -> i64 {
         self.start_position
+    }
+
+    /// Where the next segment begins, in bytes.
+    pub(super) fn end_position(&self) -> i64 {
+        self.start_position + self.size_bytes.cast_signed()
     }
 
     pub(super) fn size_bytes(&self) -> u64 {
@@ -82,6 +97,38 @@ impl Segment {
 
     pub(super) fn entries(&self) -> &[Entry] {
         &self.entries
+    }
+
+    /// When something was last appended.
+    pub(super) fn last_modified(&self) -> Timestamp {
+        self.last_modified
+    }
+
+    /// The largest timestamp of the first batch; -1 without any.
+    pub(super) fn first_timestamp(&self) -> i64 {
+        self.first_timestamp
+    }
+
+    /// The aborted transactions that ended here, in the order in which they did.
+    pub(super) fn aborted(&self) -> &[AbortedTransaction] {
+        &self.aborted
+    }
+
+    /// Notes an aborted transaction whose marker is in this segment.
+    pub(super) fn push_aborted(&mut self, transaction: AbortedTransaction) {
+        self.aborted.push(transaction);
+    }
+
+    /// How full Kafka's offset index and time index of this segment would be, in bytes.
+    pub(super) fn index_bytes(&self) -> (u64, u64) {
+        let bytes = |entries: u32, entry: i32| u64::from(entries) * u64::from(entry.unsigned_abs());
+        let sizes = &self.index_sizes;
+        (bytes(sizes.offset_entries, OFFSET_ENTRY_BYTES), bytes(sizes.time_entries, TIME_ENTRY_BYTES))
+    }
+
+    /// The same segment before another one.
+    pub(super) fn ending_at(self, end_position: i64) -> Self {
+        Self { start_position: end_position - self.size_bytes.cast_signed(), ..self }
     }
 
     /// Adds a batch that is at its place.

@@ -55,6 +55,7 @@ broker_config! {
     "unclean.leader.election.enable" unclean_leader_election_enable: bool = false;
     "log.retention.check.interval.ms" log_retention_check_interval_ms: i64 = 300_000;
     "log.initial.task.delay.ms" log_initial_task_delay_ms: i64 = 30_000;
+    "log.cleaner.enable" log_cleaner_enable: bool = true;
     "log.cleaner.backoff.ms" log_cleaner_backoff_ms: i64 = 15_000;
     "producer.id.expiration.ms" producer_id_expiration_ms: i64 = 86_400_000;
     "producer.id.expiration.check.interval.ms" producer_id_expiration_check_interval_ms: i64 = 600_000;

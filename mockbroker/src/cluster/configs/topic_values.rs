@@ -93,6 +93,9 @@ fn set(config: &mut TopicConfig, name: &str, value: &str) {
         "segment.index.bytes" => number(&mut config.segment_index_bytes, value),
         "index.interval.bytes" => number(&mut config.index_interval_bytes, value),
         "max.compaction.lag.ms" => number(&mut config.max_compaction_lag_ms, value),
+        "min.compaction.lag.ms" => number(&mut config.min_compaction_lag_ms, value),
+        "min.cleanable.dirty.ratio" => number(&mut config.min_cleanable_dirty_ratio, value),
+        "delete.retention.ms" => number(&mut config.delete_retention_ms, value),
         _ => {}
     }
 }

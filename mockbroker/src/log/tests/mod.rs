@@ -2,6 +2,7 @@
 //! and on batches of a real Kafka (`evidence`).
 
 mod batch;
+mod compaction;
 mod compression;
 mod evidence;
 mod kit;

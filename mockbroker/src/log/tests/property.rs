@@ -90,7 +90,7 @@ fn every_time_finds_what_a_scan_of_one_segment_finds() {
         let Model { log, batches: model } = grow(seed);
         let records: Vec<(i64, i64)> =
             model.iter().flat_map(|batch| (batch.0..).zip(batch.3.iter().copied())).collect();
-        let bases: Vec<i64> = log.segments.iter().map(|segment| segment.base_offset()).collect();
+        let bases: Vec<i64> = log.segments().map(|segment| segment.base_offset()).collect();
         for timestamp in (999_400..1_001_600).step_by(13) {
             let mut ends = bases[1..].to_vec();
             ends.push(log.log_end_offset());

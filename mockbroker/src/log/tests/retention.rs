@@ -23,7 +23,7 @@ fn log_of(timestamps: &[i64]) -> PartitionLog {
 }
 
 fn bases(log: &PartitionLog) -> Vec<i64> {
-    log.segments.iter().map(|segment| segment.base_offset()).collect()
+    log.segments().map(|segment| segment.base_offset()).collect()
 }
 
 #[test]

@@ -15,7 +15,7 @@ fn rolled(config: &TopicConfig, timestamps: &[i64]) -> Vec<i64> {
 }
 
 fn bases(log: &PartitionLog) -> Vec<i64> {
-    log.segments.iter().map(|segment| segment.base_offset()).collect()
+    log.segments().map(|segment| segment.base_offset()).collect()
 }
 
 #[test]
@@ -77,6 +77,6 @@ fn a_full_index_rolls() {
 #[test]
 fn an_idle_partition_is_small() {
     let log = PartitionLog::new(0);
-    assert!(log.segments.capacity() * size_of::<Segment>() <= 300);
+    assert!(log.closed.capacity() == 0 && size_of::<Segment>() <= 300);
     assert!(size_of::<Entry>() <= 56);
 }
