@@ -33,6 +33,11 @@ impl IdSource {
         }
     }
 
+    /// The id of a new member, as Kafka writes those that it makes for consumer groups (`Uuid.randomUuid().toString()`).
+    pub(crate) fn member_id(&mut self) -> String {
+        base64_url(self.topic_id().0.as_bytes())
+    }
+
     /// A new producer id. Unique within the cluster, ascending, as Kafka's blocks of ids make them.
     pub(crate) fn producer_id(&mut self) -> i64 {
         let id = self.next_producer_id;
@@ -56,6 +61,18 @@ impl IdSource {
     }
 }
 
+/// 16 bytes as 22 characters of URL-safe base64 without padding, as `org.apache.kafka.common.Uuid` writes ids.
+pub(crate) fn base64_url(bytes: &[u8; 16]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    // 128 bits and 4 zeros make 22 digits of 6 bits; the first has the highest bits.
+    let number = u128::from_be_bytes(*bytes);
+    let digit = |index: u32| match 122_u32.checked_sub(6 * index) {
+        Some(shift) => number >> shift,
+        None => number << 4,
+    };
+    (0..22).map(|index| char::from(ALPHABET[usize::try_from(digit(index) & 63).unwrap_or(0)])).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,5 +86,13 @@ mod tests {
         assert_eq!(ids(7), ids(7));
         assert_ne!(ids(7).0, ids(8).0);
         assert_eq!((ids(7).2, ids(7).3), (0, 1));
+    }
+
+    #[test]
+    fn an_id_is_base64_of_16_bytes() {
+        // Source: org.apache.kafka.common.Uuid.toString; the first are the bytes of a real cluster's id.
+        let bytes = [0x32, 0x45, 0x37, 0x38, 0x45, 0x41, 0x35, 0x37, 0x30, 0x35, 0x32, 0x44, 0x34, 0x33, 0x36, 0x42];
+        assert_eq!(base64_url(&bytes), "MkU3OEVBNTcwNTJENDM2Qg");
+        assert_eq!(base64_url(&[0xFF; 16]), "_____________________w");
     }
 }

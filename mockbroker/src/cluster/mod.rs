@@ -27,7 +27,7 @@ pub(crate) use topics::{Partition, Topic, Topics};
 
 use self::configs::{Configs, Properties, Resource};
 use self::features::Features;
-use crate::ids::IdSource;
+use crate::ids::{IdSource, base64_url};
 use crate::types::NodeId;
 
 /// A member of the cluster.
@@ -236,18 +236,6 @@ impl Cluster {
     }
 }
 
-/// 16 bytes as 22 characters of URL-safe base64 without padding, as `org.apache.kafka.common.Uuid` writes ids.
-fn base64_url(bytes: &[u8; 16]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    // 128 bits and 4 zeros make 22 digits of 6 bits; the first has the highest bits.
-    let number = u128::from_be_bytes(*bytes);
-    let digit = |index: u32| match 122_u32.checked_sub(6 * index) {
-        Some(shift) => number >> shift,
-        None => number << 4,
-    };
-    (0..22).map(|index| char::from(ALPHABET[usize::try_from(digit(index) & 63).unwrap_or(0)])).collect()
-}
-
 /// `Utils.abs(key.hashCode) % partitions`; 0 without partitions.
 fn partition_for(key: &str, partitions: usize) -> i32 {
     let hash = key.encode_utf16().fold(0_i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)));
@@ -274,14 +262,6 @@ pub(crate) mod tests {
         assert_eq!(partition_for("polygenelubricants", 50), 0);
         assert_eq!(partition_for("\u{1F600}", i32::MAX as usize), 0xD83D * 31 + 0xDE00);
         assert_eq!(partition_for("", 50), 0);
-    }
-
-    #[test]
-    fn a_cluster_id_is_base64_of_16_bytes() {
-        // Source: org.apache.kafka.common.Uuid.toString; the first are the bytes of a real cluster's id.
-        let bytes = [0x32, 0x45, 0x37, 0x38, 0x45, 0x41, 0x35, 0x37, 0x30, 0x35, 0x32, 0x44, 0x34, 0x33, 0x36, 0x42];
-        assert_eq!(base64_url(&bytes), "MkU3OEVBNTcwNTJENDM2Qg");
-        assert_eq!(base64_url(&[0xFF; 16]), "_____________________w");
     }
 
     #[test]

@@ -101,9 +101,21 @@ pub(crate) struct Topics {
     /// Names that have a dot or an underscore, by what they collide on.
     unified: BTreeMap<String, BTreeSet<String>>,
     partitions: usize,
+    version: i64,
+    version_of_last_creation: i64,
 }
 
 impl Topics {
+    /// Rises with every topic that comes or goes and with every partition that is added.
+    pub(crate) fn version(&self) -> i64 {
+        self.version
+    }
+
+    /// The version at which a topic was last created.
+    pub(crate) fn version_of_last_creation(&self) -> i64 {
+        self.version_of_last_creation
+    }
+
     /// The topic called `name`.
     pub(crate) fn by_name(&self, name: &str) -> Option<&Topic> {
         self.by_id.get(self.ids.get(name)?)
@@ -153,6 +165,8 @@ impl Topics {
             self.unified.entry(unified).or_default().insert(name.clone());
         }
         self.partitions += topic.partitions.len();
+        self.version += 1;
+        self.version_of_last_creation = self.version;
         let taken = self.ids.insert(name, topic.id);
         assert!(taken.is_none(), "two topics called {}", *topic.name);
         self.by_id.insert(topic.id, topic);
@@ -163,6 +177,7 @@ impl Topics {
         let topic = self.by_id.remove(&id)?;
         let name: &str = &topic.name;
         self.ids.remove(name);
+        self.version += 1;
         self.partitions -= topic.partitions.len();
         if let Some(unified) = names::unified(name)
             && let Some(others) = self.unified.get_mut(&unified)
@@ -179,6 +194,7 @@ impl Topics {
     pub(super) fn extend(&mut self, id: TopicId, partitions: Vec<Partition>) {
         if let Some(topic) = self.by_id.get_mut(&id) {
             self.partitions += partitions.len();
+            self.version += 1;
             topic.partitions.extend(partitions);
         }
     }
@@ -224,6 +240,23 @@ mod tests {
         assert_eq!(topics.remove(id).unwrap().partitions.len(), 3);
         assert!(topics.by_name("a").is_none() && topics.by_id(id).is_none());
         assert_eq!((topics.len(), topics.partition_count()), (1, 2));
+    }
+
+    #[test]
+    fn every_change_of_topics_or_partitions_has_a_version() {
+        let mut ids = IdSource::new(1);
+        let mut topics = Topics::default();
+        topics.insert(topic("a", 1, &mut ids));
+        let id = topics.id("a").unwrap();
+        let created = topics.version();
+        assert_eq!(topics.version_of_last_creation(), created);
+        topics.extend(id, vec![Partition::new(vec![NodeId(1)], |_| true)]);
+        let grown = topics.version();
+        topics.set_config("a", Arc::default());
+        assert_eq!(topics.version(), grown, "a config is no change of the topic");
+        topics.remove(id);
+        assert!(created < grown && grown < topics.version());
+        assert_eq!(topics.version_of_last_creation(), created);
     }
 
     #[test]

@@ -5,13 +5,16 @@
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::protocol::StrBytes;
 
-use super::classic::{ClassicGroup, ExpiresFrom};
+use super::classic::ExpiresFrom;
+use super::consumer::{CommitScope, CommitterEpoch, ConsumerGroup, OffsetCommitter};
 use super::deadlines::Timer;
-use super::event::{CommitPartition, CommitTopic, DeleteOffsets, Effect, OffsetCommit, TopicResult, TxnOffsetCommit};
+use super::event::{
+    CommitPartition, CommitTopic, DeleteOffsets, Effect, MemberIdentity, OffsetCommit, TopicResult, TxnOffsetCommit,
+};
 use super::record::{OffsetCommitKey, OffsetCommitValue, Record};
 use super::{Ctx, GroupCoordinator};
-use crate::cluster::BrokerConfig;
-use crate::types::TopicId;
+use crate::cluster::{BrokerConfig, Refusal};
+use crate::types::{PartitionId, TopicId};
 
 impl GroupCoordinator {
     /// OffsetCommit.
@@ -22,11 +25,13 @@ impl GroupCoordinator {
         out: &mut Vec<Effect>,
     ) -> Vec<TopicResult> {
         let member = &request.member;
-        let admitted = match self.classic.get(&member.group_id) {
-            Some(group) => group.validate_offset_commit(member, false),
-            None if member.generation_id < 0 => Ok(()),
-            None if request.knows_group_id_not_found => Err(ResponseError::GroupIdNotFound),
-            None => Err(ResponseError::IllegalGeneration),
+        let kind = CommitterEpoch::OffsetCommit { knows_member_epochs: request.knows_group_id_not_found };
+        let admitted = match (self.consumer.get(&member.group_id), self.classic.get(&member.group_id)) {
+            (Some(group), _) => admit_to(group, ctx, member, kind, &request.topics),
+            (None, Some(group)) => group.validate_offset_commit(member, false),
+            (None, None) if member.generation_id < 0 => Ok(()),
+            (None, None) if request.knows_group_id_not_found => Err(ResponseError::GroupIdNotFound),
+            (None, None) => Err(ResponseError::IllegalGeneration),
         };
         if let Err(error) = admitted {
             return refuse_all(&request.topics, error);
@@ -55,11 +60,13 @@ impl GroupCoordinator {
         out: &mut Vec<Effect>,
     ) -> Vec<TopicResult> {
         let member = &request.member;
-        let admitted = match self.classic.get(&member.group_id) {
+        let kind = CommitterEpoch::TxnOffsetCommit;
+        let admitted = match (self.consumer.get(&member.group_id), self.classic.get(&member.group_id)) {
             _ if member.group_id.is_empty() => Err(ResponseError::InvalidGroupId),
-            Some(group) => group.validate_offset_commit(member, true),
-            None if member.generation_id < 0 => Ok(()),
-            None => Err(ResponseError::IllegalGeneration),
+            (Some(group), _) => admit_to(group, ctx, member, kind, &request.topics),
+            (None, Some(group)) => group.validate_offset_commit(member, true),
+            (None, None) if member.generation_id < 0 => Ok(()),
+            (None, None) => Err(ResponseError::IllegalGeneration),
         };
         if let Err(error) = admitted {
             return refuse_all(&request.topics, error);
@@ -88,13 +95,17 @@ impl GroupCoordinator {
         if group_id.is_empty() {
             return Err(ResponseError::InvalidGroupId);
         }
-        let group = self.classic.get(group_id).ok_or(ResponseError::GroupIdNotFound)?;
-        if !group.is_empty() && !group.uses_consumer_group_protocol() {
-            return Err(ResponseError::NonEmptyGroup);
+        match self.classic.get(group_id) {
+            Some(group) if !group.is_empty() && !group.uses_consumer_group_protocol() => {
+                return Err(ResponseError::NonEmptyGroup);
+            }
+            None if !self.consumer.contains_key(group_id) => return Err(ResponseError::GroupIdNotFound),
+            _ => {}
         }
         let (mut results, mut tombstones) = (Vec::new(), Vec::new());
         for (topic, partitions) in &request.topics {
-            let error = group.is_subscribed_to(topic).then_some(ResponseError::GroupSubscribedToTopic);
+            let is_subscribed = self.is_subscribed_to(group_id, topic);
+            let error = is_subscribed.then_some(ResponseError::GroupSubscribedToTopic);
             let offsets = self.hard.offsets();
             let has_offset = |partition: i32| {
                 offsets.committed(group_id, topic, partition).is_some()
@@ -118,8 +129,12 @@ impl GroupCoordinator {
     /// # Errors
     /// Why it stays.
     pub(super) fn delete_group(&mut self, group_id: &StrBytes, out: &mut Vec<Effect>) -> Result<(), ResponseError> {
-        let group = self.classic.get(group_id).ok_or(ResponseError::GroupIdNotFound)?;
-        if !group.is_empty() {
+        let is_empty = match (self.classic.get(group_id), self.consumer.get(group_id)) {
+            (Some(group), _) => group.is_empty(),
+            (None, Some(group)) => group.is_empty(),
+            (None, None) => return Err(ResponseError::GroupIdNotFound),
+        };
+        if !is_empty {
             return Err(ResponseError::NonEmptyGroup);
         }
         for (topic, partition) in self.hard.offsets().partitions_of_group(group_id) {
@@ -143,10 +158,14 @@ impl GroupCoordinator {
         let retention_ms = i64::from(ctx.config.offsets_retention_minutes) * 60_000;
         let now = ctx.now.as_millis();
         let (mut tombstones, mut abandoned) = (Vec::new(), Vec::new());
-        for (group_id, group) in &self.classic {
-            let expired = self.expired_offsets(group_id, group, now, retention_ms);
+        let classic =
+            self.classic.iter().map(|(group_id, group)| (group_id, group.offsets_expire_from(), group.is_empty()));
+        // Of a consumer group only the offsets of what nobody is subscribed to expire, and they do from their commit on.
+        let consumer = self.consumer.iter().map(|(group_id, group)| (group_id, ExpiresFrom::Commit, group.is_empty()));
+        for (group_id, expires_from, is_empty) in classic.chain(consumer) {
+            let expired = self.expired_offsets(group_id, expires_from, now, retention_ms);
             let left = self.hard.offsets().of_group(group_id).count() - expired.len();
-            if group.is_empty() && left == 0 && !self.hard.offsets().has_open_transaction(group_id) {
+            if is_empty && left == 0 && !self.hard.offsets().has_open_transaction(group_id) {
                 abandoned.push(group_id.clone());
             }
             tombstones.extend(expired);
@@ -160,8 +179,13 @@ impl GroupCoordinator {
     }
 
     /// The tombstones of what a group has that is too old.
-    fn expired_offsets(&self, group_id: &StrBytes, group: &ClassicGroup, now: i64, retention_ms: i64) -> Vec<Record> {
-        let expires_from = group.offsets_expire_from();
+    fn expired_offsets(
+        &self,
+        group_id: &StrBytes,
+        expires_from: ExpiresFrom,
+        now: i64,
+        retention_ms: i64,
+    ) -> Vec<Record> {
         if expires_from == ExpiresFrom::Never {
             return Vec::new();
         }
@@ -175,15 +199,66 @@ impl GroupCoordinator {
         };
         let offsets = self.hard.offsets();
         let expired = offsets.of_group(group_id).filter(|(topic, partition, value)| {
-            is_expired(value) && !group.is_subscribed_to(topic) && !offsets.is_pending(group_id, topic, *partition)
+            is_expired(value)
+                && !self.is_subscribed_to(group_id, topic)
+                && !offsets.is_pending(group_id, topic, *partition)
         });
         expired.map(|(topic, partition, _)| tombstone(group_id.clone(), topic.clone(), partition)).collect()
     }
 
+    /// Whether a member of the group reads `topic`.
+    fn is_subscribed_to(&self, group_id: &StrBytes, topic: &str) -> bool {
+        match (self.classic.get(group_id), self.consumer.get(group_id)) {
+            (Some(group), _) => group.is_subscribed_to(topic),
+            (None, Some(group)) => group.is_subscribed_to(topic),
+            (None, None) => false,
+        }
+    }
+
     fn remove_group(&mut self, group_id: &StrBytes, out: &mut Vec<Effect>) {
+        if self.consumer.contains_key(group_id) {
+            return self.delete_consumer_group(group_id, out);
+        }
         self.persist(Record::GroupMetadata(group_id.clone(), None), out);
         self.remove_classic(group_id);
     }
+}
+
+/// Whether a member of a consumer group may commit these offsets. One that it may not commit fails them all; one whose
+/// metadata is too large is not asked about.
+fn admit_to(
+    group: &ConsumerGroup,
+    ctx: &Ctx<'_>,
+    member: &MemberIdentity,
+    kind: CommitterEpoch,
+    topics: &[CommitTopic],
+) -> Result<(), ResponseError> {
+    let is_transactional = kind == CommitterEpoch::TxnOffsetCommit;
+    // TxnOffsetCommit has no word for an epoch that is not the member's.
+    let named = |refusal: Refusal| match refusal.error {
+        ResponseError::StaleMemberEpoch if is_transactional => ResponseError::IllegalGeneration,
+        error => error,
+    };
+    let committer = OffsetCommitter {
+        member_id: &member.member_id,
+        group_instance_id: member.group_instance_id.as_deref(),
+        member_epoch: member.generation_id,
+        kind,
+    };
+    let scope = group.admit_commit(committer).map_err(named)?;
+    for topic in topics {
+        let topic_id = match is_transactional {
+            true => ctx.cluster.topics().id(&topic.name).unwrap_or(TopicId::ZERO),
+            false => topic.topic_id,
+        };
+        if is_transactional && topic_id.is_zero() && scope != CommitScope::All {
+            return Err(ResponseError::IllegalGeneration);
+        }
+        for partition in topic.partitions.iter().filter(|partition| !is_too_large(partition, ctx.config)) {
+            scope.check(&topic.name, topic_id, PartitionId(partition.partition)).map_err(named)?;
+        }
+    }
+    Ok(())
 }
 
 /// Commits what can be, and says of each partition what became of it.
@@ -192,16 +267,19 @@ fn commit_each(
     config: &BrokerConfig,
     mut commit: impl FnMut(&CommitTopic, &CommitPartition),
 ) -> Vec<TopicResult> {
-    // Java counts UTF-16 units (`String.length`).
-    let greatest = usize::try_from(config.offset_metadata_max_bytes).unwrap_or(0);
-    let is_too_large = |metadata: &StrBytes| metadata.encode_utf16().count() > greatest;
     results(topics, |topic, partition| {
-        if partition.metadata.as_ref().is_some_and(is_too_large) {
+        if is_too_large(partition, config) {
             return Some(ResponseError::OffsetMetadataTooLarge);
         }
         commit(topic, partition);
         None
     })
+}
+
+/// `offset.metadata.max.bytes`. Java counts UTF-16 units (`String.length`).
+fn is_too_large(partition: &CommitPartition, config: &BrokerConfig) -> bool {
+    let greatest = usize::try_from(config.offset_metadata_max_bytes).unwrap_or(0);
+    partition.metadata.as_ref().is_some_and(|metadata| metadata.encode_utf16().count() > greatest)
 }
 
 fn refuse_all(topics: &[CommitTopic], error: ResponseError) -> Vec<TopicResult> {

@@ -16,6 +16,8 @@ pub(super) enum Timer {
     ClassicJoin { group_id: StrBytes },
     /// The time to ask a classic group for an assignment is over.
     ClassicSync { group_id: StrBytes },
+    /// A consumer group has something to do. It keeps the deadlines of its members in order; this is the first of them.
+    Consumer { group_id: StrBytes },
     /// It is time to look for offsets that have expired.
     OffsetExpiry,
 }

@@ -1,12 +1,14 @@
-//! What can be asked of groups without changing anything: DescribeGroups, ListGroups, OffsetFetch.
+//! What can be asked of groups without changing anything: DescribeGroups, ConsumerGroupDescribe, ListGroups, OffsetFetch.
 
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::protocol::StrBytes;
 
+use super::catalog::consumer_config;
 use super::classic::{ClassicGroup, ClassicState};
 use super::record::OffsetCommitValue;
-use super::{GroupCoordinator, GroupType};
+use super::{Ctx, GroupCoordinator, GroupType, consumer};
+use crate::cluster::Refusal;
 use crate::types::TopicId;
 
 /// A group as DescribeGroups shows it.
@@ -68,7 +70,25 @@ impl FetchedOffset {
 impl GroupCoordinator {
     /// What kind a group is; `None` if it does not exist.
     pub(crate) fn group_type(&self, group_id: &str) -> Option<GroupType> {
+        if self.consumer.contains_key(group_id.as_bytes()) {
+            return Some(GroupType::Consumer);
+        }
         self.classic.contains_key(group_id.as_bytes()).then_some(GroupType::Classic)
+    }
+
+    /// A consumer group, as ConsumerGroupDescribe shows it.
+    ///
+    /// # Errors
+    /// GROUP_ID_NOT_FOUND, in Kafka's words.
+    pub(crate) fn describe_consumer(&self, ctx: &Ctx<'_>, group_id: &str) -> Result<consumer::DescribedGroup, Refusal> {
+        let not_found = |text: String| Refusal::new(ResponseError::GroupIdNotFound, text);
+        match self.consumer.get(group_id.as_bytes()) {
+            Some(group) => Ok(group.describe(ctx.cluster, &consumer_config(ctx, group_id))),
+            None if self.classic.contains_key(group_id.as_bytes()) => {
+                Err(not_found(format!("Group {group_id} is not a consumer group.")))
+            }
+            None => Err(not_found(format!("Group {group_id} not found."))),
+        }
     }
 
     /// A classic group. `None` if there is none: DescribeGroups then says `Dead`, and from v6 GROUP_ID_NOT_FOUND with
@@ -85,14 +105,21 @@ impl GroupCoordinator {
         }
     }
 
-    /// All groups by id. The filters of ListGroups are the handler's.
+    /// All groups: the classic ones by id, then the consumer groups. The filters of ListGroups are the handler's.
     pub(crate) fn list(&self) -> impl Iterator<Item = ListedGroup> {
-        self.classic.iter().map(|(group_id, group)| ListedGroup {
+        let classic = self.classic.iter().map(|(group_id, group)| ListedGroup {
             group_id: group_id.clone(),
             protocol_type: group.protocol_type(),
             state: group.state().name(),
             group_type: GroupType::Classic,
-        })
+        });
+        let consumer = self.consumer.iter().map(|(group_id, group)| ListedGroup {
+            group_id: group_id.clone(),
+            protocol_type: "consumer".into(),
+            state: group.state().name(),
+            group_type: GroupType::Consumer,
+        });
+        classic.chain(consumer)
     }
 
     /// Whether a member may read offsets of a group (OffsetFetch v9+). Classic groups, and those that do not exist, let
@@ -102,11 +129,12 @@ impl GroupCoordinator {
     /// What fails the whole group.
     pub(crate) fn check_offset_fetch(
         &self,
-        _group_id: &str,
-        _member_id: Option<&str>,
-        _member_epoch: i32,
+        group_id: &str,
+        member_id: Option<&str>,
+        member_epoch: i32,
     ) -> Result<(), ResponseError> {
-        Ok(())
+        let Some(group) = self.consumer.get(group_id.as_bytes()) else { return Ok(()) };
+        group.admit_fetch(member_id, member_epoch).map_err(|refusal| refusal.error)
     }
 
     /// The committed offset of one partition. With `topic_id`, as OffsetFetch v10 has it, one that was committed for another

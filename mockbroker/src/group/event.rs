@@ -8,7 +8,9 @@ use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::protocol::StrBytes;
 
+use super::consumer::{Heartbeat, HeartbeatAnswer};
 use super::record::Record;
+use crate::cluster::Refusal;
 use crate::types::{ProducerId, Ticket, TopicId};
 
 /// What happens to groups. Each that carries a ticket is answered once, now or later.
@@ -18,6 +20,7 @@ pub(crate) enum Event {
     Sync(Ticket, Sync),
     Heartbeat(Ticket, MemberIdentity),
     Leave(Ticket, Leave),
+    ConsumerGroupHeartbeat(Ticket, ConsumerGroupHeartbeat),
     OffsetCommit(Ticket, OffsetCommit),
     TxnOffsetCommit(Ticket, TxnOffsetCommit),
     DeleteOffsets(Ticket, DeleteOffsets),
@@ -46,6 +49,7 @@ pub(crate) enum Response {
     Heartbeat(Result<(), ResponseError>),
     /// Each member in the order of the request; or what fails them all.
     Leave(Result<Vec<Left>, ResponseError>),
+    ConsumerGroupHeartbeat(Result<HeartbeatAnswer, Refusal>),
     /// Both of OffsetCommit and of TxnOffsetCommit.
     OffsetCommit(Vec<TopicResult>),
     DeleteOffsets(Result<Vec<TopicResult>, ResponseError>),
@@ -148,11 +152,21 @@ pub(crate) struct Left {
     pub(crate) error: Option<ResponseError>,
 }
 
+/// A ConsumerGroupHeartbeat.
+#[derive(Clone, Debug)]
+pub(crate) struct ConsumerGroupHeartbeat {
+    pub(crate) group_id: StrBytes,
+    /// From v1 a member brings its id; before, one that joins may be given one.
+    pub(crate) requires_member_id: bool,
+    pub(crate) heartbeat: Heartbeat,
+}
+
 /// An OffsetCommit, without the partitions that the handler has refused.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct OffsetCommit {
     pub(crate) member: MemberIdentity,
-    /// From v9 an unknown group is GROUP_ID_NOT_FOUND, before ILLEGAL_GENERATION.
+    /// From v9 an unknown group is GROUP_ID_NOT_FOUND, before ILLEGAL_GENERATION; and members of the consumer protocol
+    /// commit by these versions only.
     pub(crate) knows_group_id_not_found: bool,
     /// `None` for the broker's own, which is -1 on the wire.
     pub(crate) retention_time_ms: Option<i64>,

@@ -40,6 +40,7 @@ impl HardState {
             }
             // The consumer protocol keeps its own.
             Record::ConsumerGroupMetadata(..)
+            | Record::ConsumerGroupPartitionMetadata(..)
             | Record::ConsumerGroupMemberMetadata(..)
             | Record::ConsumerGroupTargetAssignmentMetadata(..)
             | Record::ConsumerGroupTargetAssignmentMember(..)

@@ -1,7 +1,6 @@
 //! Which protocol a group speaks.
 //!
-//! A group id is of one kind at a time. A classic group may be simple: it has offsets and never had a member. The place of
-//! the consumer protocol (KIP-848) is kept here; its groups come with it.
+//! A group id is of one kind at a time. A classic group may be simple: it has offsets and never had a member.
 
 /// The protocol of a group (`Group.GroupType`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -4,7 +4,10 @@
 //! In reading order:
 //!
 //! - `event`: all that can happen to groups, and all answers; `describe`: what can be asked without changing anything
-//! - `classic`: the classic protocol, where members assign; `consumer`: KIP-848, where the broker does; `kind`: which protocol a group speaks
+//! - `classic`: the classic protocol, where members assign; `consumer`: KIP-848, where the broker does; `kind`: which protocol
+//!   a group speaks
+//! - `members`: what members ask, of either kind of group; `migration`: how a group changes its kind
+//! - `catalog`: what consumer groups are told of the cluster
 //! - `commit`: commits, deletions, expiry; `offsets`: the offset store
 //! - `hard`: what the records say; `record`: the records, in the formats of `__consumer_offsets`
 //! - `deadlines`: every timer of every group in one index
@@ -18,6 +21,7 @@
 //! authorization are not here. A member does not leave because its connection ends; the answer that it waited for is
 //! still given, and dropped by the caller.
 
+mod catalog;
 mod classic;
 mod commit;
 pub(crate) mod consumer;
@@ -26,6 +30,8 @@ mod describe;
 mod event;
 mod hard;
 mod kind;
+mod members;
+mod migration;
 mod offsets;
 mod record;
 
@@ -37,13 +43,14 @@ use std::collections::BTreeMap;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::protocol::StrBytes;
 
+use self::classic::ClassicGroup;
 pub(crate) use self::classic::ClassicState;
-use self::classic::{ClassicGroup, Turn};
+use self::consumer::{ConsumerGroup, ConsumerRecord};
 use self::deadlines::{Deadlines, Timer};
 pub(crate) use self::describe::{DescribedGroup, DescribedMember, FetchedOffset, ListedGroup, RequireStable};
 pub(crate) use self::event::{
-    CommitPartition, CommitTopic, DeleteOffsets, Effect, Event, Join, Joined, JoinedMember, Leave, Left,
-    MemberIdentity, OffsetCommit, Protocol, Response, Sync, Synced, TopicResult, TxnOffsetCommit,
+    CommitPartition, CommitTopic, ConsumerGroupHeartbeat, DeleteOffsets, Effect, Event, Join, Joined, JoinedMember,
+    Leave, Left, MemberIdentity, OffsetCommit, Protocol, Response, Sync, Synced, TopicResult, TxnOffsetCommit,
 };
 use self::hard::HardState;
 pub(crate) use self::kind::GroupType;
@@ -52,7 +59,6 @@ pub(crate) use self::record::{Malformed, Record};
 use crate::cluster::{BrokerConfig, Cluster};
 use crate::ids::IdSource;
 use crate::time::Timestamp;
-use crate::types::Ticket;
 
 /// What a step is told of the world.
 #[derive(Debug)]
@@ -67,11 +73,13 @@ pub(crate) struct Ctx<'a> {
     pub(crate) ids: &'a mut IdSource,
 }
 
-/// All groups of the cluster.
+/// All groups of the cluster. A group id is of one kind at a time.
 #[derive(Debug, Default)]
 pub(crate) struct GroupCoordinator {
     hard: HardState,
     classic: BTreeMap<StrBytes, ClassicGroup>,
+    /// Each with the hard state of its own.
+    consumer: BTreeMap<StrBytes, ConsumerGroup>,
     deadlines: Deadlines,
 }
 
@@ -88,6 +96,10 @@ impl GroupCoordinator {
             Event::Leave(ticket, request) => {
                 let answer = self.leave(ctx, &request, out);
                 out.push(Effect::Answer(ticket, Response::Leave(answer)));
+            }
+            Event::ConsumerGroupHeartbeat(ticket, request) => {
+                let answer = self.consumer_group_heartbeat(ctx, request, out);
+                out.push(Effect::Answer(ticket, Response::ConsumerGroupHeartbeat(answer)));
             }
             Event::OffsetCommit(ticket, request) => {
                 let answer = self.commit(ctx, &request, out);
@@ -137,6 +149,9 @@ impl GroupCoordinator {
                         turn.on_sync_deadline();
                     }
                 }
+                Timer::Consumer { group_id } => {
+                    self.with_consumer(ctx, &group_id, out, |group, ctx, records| ((), group.expire(ctx, records)));
+                }
                 Timer::OffsetExpiry => self.expire_offsets(ctx, out),
             }
         }
@@ -148,6 +163,7 @@ impl GroupCoordinator {
         self.hard.apply(record);
         match record {
             Record::GroupMetadata(group_id, Some(value)) => {
+                self.consumer.remove(group_id);
                 self.classic.insert(group_id.clone(), ClassicGroup::from_record(value));
             }
             Record::GroupMetadata(group_id, None) => {
@@ -156,7 +172,29 @@ impl GroupCoordinator {
             Record::OffsetCommit(key, Some(value)) => {
                 self.found(&key.group_id, Timestamp::from_millis(value.commit_timestamp));
             }
-            _ => {}
+            Record::OffsetCommit(_, None) => {}
+            _ => {
+                if let Some(record) = ConsumerRecord::of_record(record) {
+                    self.apply_consumer(&record);
+                }
+            }
+        }
+    }
+
+    fn apply_consumer(&mut self, record: &ConsumerRecord) {
+        let group_id = StrBytes::from_string(record.group_id().to_owned());
+        if !self.consumer.contains_key(&group_id) {
+            // A simple group came to be because its offsets were read first. Any other has a tombstone before this.
+            let is_taken = self.classic.get(&group_id).is_some_and(|classic| !classic.is_simple());
+            if record.is_tombstone() || is_taken {
+                return;
+            }
+            self.classic.remove(&group_id);
+        }
+        let group = self.consumer.entry(group_id.clone()).or_insert_with(|| ConsumerGroup::new(&*group_id));
+        group.apply(record);
+        if matches!(record, ConsumerRecord::GroupMetadata { value: None, .. }) {
+            self.consumer.remove(&group_id);
         }
     }
 
@@ -190,6 +228,10 @@ impl GroupCoordinator {
                 turn.on_loaded();
             }
         }
+        let loaded: Vec<StrBytes> = self.consumer.keys().filter(|group_id| is_loaded(group_id)).cloned().collect();
+        for group_id in loaded {
+            self.with_consumer(ctx, &group_id, out, |group, ctx, _| (group.loaded(ctx), None));
+        }
     }
 
     /// Gives up the groups that `is_lost` says: another node coordinates them now. What waits is answered NOT_COORDINATOR.
@@ -201,96 +243,19 @@ impl GroupCoordinator {
                 group.dissolve(ResponseError::NotCoordinator, out);
             }
         }
+        let lost: Vec<StrBytes> = self.consumer.keys().filter(|group_id| is_lost(group_id)).cloned().collect();
+        for group_id in lost {
+            self.consumer.remove(&group_id);
+            self.rearm_consumer(&group_id);
+        }
         self.hard.forget(is_lost);
-    }
-}
-
-/// The classic APIs, as far as they are not about a group that exists.
-impl GroupCoordinator {
-    fn join(&mut self, ctx: &mut Ctx<'_>, ticket: Ticket, request: &Join, out: &mut Vec<Effect>) {
-        let session_timeout_ms = i64::from(request.session_timeout_ms);
-        let allowed = ctx.config.group_min_session_timeout_ms..=ctx.config.group_max_session_timeout_ms;
-        let group_id = &request.group_id;
-        let refusal = if group_id.is_empty() {
-            Some(ResponseError::InvalidGroupId)
-        } else if !allowed.contains(&session_timeout_ms) {
-            Some(ResponseError::InvalidSessionTimeout)
-        } else if !request.member_id.is_empty() && !self.classic.contains_key(group_id) {
-            Some(ResponseError::UnknownMemberId)
-        } else {
-            None
-        };
-        if let Some(error) = refusal {
-            let refused = Joined::refused(error, request.member_id.clone());
-            return out.push(Effect::Answer(ticket, Response::Join(refused)));
-        }
-        if !self.classic.contains_key(group_id) {
-            // Whatever becomes of the join, the group is there from now on, and empty.
-            self.found(group_id, ctx.now);
-            let value = record::GroupMetadataValue {
-                current_state_timestamp: ctx.now.as_millis(),
-                ..record::GroupMetadataValue::default()
-            };
-            self.persist(Record::GroupMetadata(group_id.clone(), Some(value)), out);
-        }
-        if let Some(mut turn) = self.classic_turn(ctx, group_id, out) {
-            turn.join(ticket, request);
-        }
-    }
-
-    fn sync(&mut self, ctx: &mut Ctx<'_>, ticket: Ticket, request: &Sync, out: &mut Vec<Effect>) {
-        let group_id = &request.member.group_id;
-        if group_id.is_empty() {
-            return out.push(Effect::Answer(ticket, Response::Sync(Err(ResponseError::InvalidGroupId))));
-        }
-        match self.classic_turn(ctx, group_id, out).filter(|turn| !turn.group.is_empty()) {
-            Some(mut turn) => turn.sync(ticket, request),
-            None => out.push(Effect::Answer(ticket, Response::Sync(Err(ResponseError::UnknownMemberId)))),
-        }
-    }
-
-    fn heartbeat(
-        &mut self,
-        ctx: &mut Ctx<'_>,
-        member: &MemberIdentity,
-        out: &mut Vec<Effect>,
-    ) -> Result<(), ResponseError> {
-        if member.group_id.is_empty() {
-            return Err(ResponseError::InvalidGroupId);
-        }
-        let turn = self.classic_turn(ctx, &member.group_id, out);
-        turn.ok_or(ResponseError::UnknownMemberId)?.heartbeat(member)
-    }
-
-    fn leave(&mut self, ctx: &mut Ctx<'_>, request: &Leave, out: &mut Vec<Effect>) -> Result<Vec<Left>, ResponseError> {
-        if request.group_id.is_empty() {
-            return Err(ResponseError::InvalidGroupId);
-        }
-        let unknown = |(member_id, group_instance_id): &(StrBytes, Option<StrBytes>)| Left {
-            member_id: member_id.clone(),
-            group_instance_id: group_instance_id.clone(),
-            error: Some(ResponseError::UnknownMemberId),
-        };
-        match self.classic_turn(ctx, &request.group_id, out) {
-            Some(mut turn) => Ok(turn.leave(&request.members)),
-            None => Ok(request.members.iter().map(unknown).collect()),
-        }
-    }
-
-    /// The turn of a classic group, if it exists.
-    fn classic_turn<'a, 'c>(
-        &'a mut self,
-        ctx: &'a mut Ctx<'c>,
-        group_id: &'a StrBytes,
-        out: &'a mut Vec<Effect>,
-    ) -> Option<Turn<'a, 'c>> {
-        let group = self.classic.get_mut(group_id)?;
-        Some(Turn { group_id, group, hard: &mut self.hard, deadlines: &mut self.deadlines, ctx, out })
     }
 
     /// Makes sure that there is a group: a simple one, if it is new.
     fn found(&mut self, group_id: &StrBytes, now: Timestamp) {
-        self.classic.entry(group_id.clone()).or_insert_with(|| ClassicGroup::new(now));
+        if !self.consumer.contains_key(group_id) {
+            self.classic.entry(group_id.clone()).or_insert_with(|| ClassicGroup::new(now));
+        }
     }
 
     /// Takes a group out, and its timers with it.

@@ -57,7 +57,23 @@ pub(crate) fn check_property(key: &str, value: &str) -> Result<(), String> {
         return features::check_level(feature, value);
     }
     let key = node_property(key).map_or(key, |(_, key)| key);
+    if key == "group.consumer.assignors" {
+        return check_assignors(value);
+    }
     tables::broker_key(key).map_or(Ok(()), |known| known.canonical(value).map(|_| ()))
+}
+
+/// Classes cannot be loaded here: only Kafka's own assignors can be chosen.
+fn check_assignors(value: &str) -> Result<(), String> {
+    const PACKAGE: &str = "org.apache.kafka.coordinator.group.assignor.";
+    let is_known = |name: &str| match name.strip_prefix(PACKAGE) {
+        Some(class) => ["UniformAssignor", "RangeAssignor"].contains(&class),
+        None => ["uniform", "range"].contains(&name),
+    };
+    match value.split(',').map(str::trim).find(|name| !is_known(name)) {
+        Some(name) => Err(format!("group.consumer.assignors: there are uniform and range, not {name:?}")),
+        None => Ok(()),
+    }
 }
 
 /// `node.3.num.partitions` as `(3, "num.partitions")`. `node.id` is a key of its own.
@@ -106,6 +122,13 @@ impl Configs {
     pub(crate) fn static_value(&self, node: NodeId, name: &str) -> Option<&str> {
         let own = self.static_nodes.get(&node).and_then(|properties| properties.get(name));
         own.or_else(|| self.static_all.get(name)).map(String::as_str)
+    }
+
+    /// The broker config `name` as every node sees it, for those that have no field in [`BrokerConfig`]. Empty if there is
+    /// no such key.
+    pub(crate) fn broker_text(&self, name: &str) -> &str {
+        let set = self.set_value(None, name);
+        set.or_else(|| tables::broker_key(name)?.default).unwrap_or_default()
     }
 
     /// The settings of the controller, which decides the defaults of new topics: those of the first node.
@@ -253,6 +276,10 @@ mod tests {
         );
         assert!(check_property("node.2.num.partitions", "0").unwrap_err().ends_with("Value must be at least 1"));
         assert!(check_property("feature.group.version", "9").is_err());
+        assert_eq!(check_property("group.consumer.assignors", "range, uniform"), Ok(()));
+        assert!(
+            check_property("group.consumer.assignors", "org.example.Mine").unwrap_err().contains("org.example.Mine")
+        );
         assert_eq!(check_property("my.own.key", "x"), Ok(()));
         assert_eq!(check_property("node.id", "5"), Ok(()));
     }

@@ -24,7 +24,7 @@ pub(crate) struct Member {
     /// Has not been through a rebalance yet. Such a member is not alive by waiting for one.
     pub(super) is_new: bool,
     /// The JoinGroup that waits. [`Members`] counts it.
-    join: Option<Ticket>,
+    pub(super) join: Option<Ticket>,
     /// The SyncGroup that waits.
     pub(super) sync: Option<Ticket>,
 }
@@ -78,10 +78,15 @@ impl Member {
         !self.is_new && (self.join.is_some() || self.sync.is_some())
     }
 
+    /// What the member said of `protocol`; `None` if it does not offer it.
+    pub(super) fn offers(&self, protocol: &str) -> Option<Bytes> {
+        let offered = self.protocols.iter().find(|offered| offered.name == *protocol);
+        offered.map(|offered| offered.metadata.clone())
+    }
+
     /// What the member said of `protocol`.
     pub(super) fn metadata(&self, protocol: &str) -> Bytes {
-        let offered = self.protocols.iter().find(|offered| offered.name == *protocol);
-        offered.map(|offered| offered.metadata.clone()).unwrap_or_default()
+        self.offers(protocol).unwrap_or_default()
     }
 
     /// The member as it is persisted.

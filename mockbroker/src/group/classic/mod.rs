@@ -13,14 +13,16 @@
 //! - `state`: the group, its moves, what it agreed on; `members`: who is in it
 //! - `join`: JoinGroup (KIP-394, KIP-345, KIP-814); `rebalance`: how a join phase begins and ends (KIP-134)
 //! - `sync`: SyncGroup; `session`: Heartbeat, LeaveGroup, and what happens when time is up
+//! - `migrate`: how a classic group becomes a consumer group (KIP-848), and comes to be from one
 //!
 //! Sources: `GroupMetadataManager.classicGroup*`, `ClassicGroup`, `ClassicGroupMember`.
 //!
-//! Not here: groups of other kinds, and how a classic group becomes one (KIP-848). A record is taken to be written when it
+//! Not here: groups of other kinds, and when a group becomes one. A record is taken to be written when it
 //! is asked for, so nothing is undone because a write failed.
 
 mod join;
 mod members;
+mod migrate;
 mod rebalance;
 mod session;
 mod state;

@@ -103,6 +103,17 @@ impl Turn<'_, '_> {
         self.prepare_rebalance();
     }
 
+    /// What a coordinator does with a group that was a consumer group until now: everyone has a session's time to be heard of,
+    /// and has to join again if what it has is not what it is to have (`convertToClassicGroup`).
+    pub(in crate::group) fn on_downgraded(&mut self, rebalance: bool) {
+        for member_id in self.group.members.ids() {
+            self.rearm_session(&member_id);
+        }
+        if rebalance {
+            self.prepare_rebalance();
+        }
+    }
+
     /// What a coordinator does with a group that it has just loaded: everyone has a session's time to be heard of. A group
     /// that is too large has to join again, so that its members can commit before some are turned away (`onLoaded`).
     pub(in crate::group) fn on_loaded(&mut self) {

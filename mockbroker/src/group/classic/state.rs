@@ -13,7 +13,7 @@ use crate::group::record::GroupMetadataValue;
 use crate::time::Timestamp;
 
 /// The protocol type of consumers. Connect has another; any is allowed.
-const CONSUMER: &str = "consumer";
+pub(super) const CONSUMER: &str = "consumer";
 
 /// Where a classic group is (`ClassicGroupState`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -153,6 +153,11 @@ impl ClassicGroup {
         self.protocol_type.clone().unwrap_or_default()
     }
 
+    /// Whether it never had a member: it has offsets that somebody commits from outside.
+    pub(crate) fn is_simple(&self) -> bool {
+        self.protocol_type.is_none()
+    }
+
     /// Whether its members are consumers, so that what they subscribe to can be read.
     pub(crate) fn uses_consumer_group_protocol(&self) -> bool {
         self.protocol_type.as_deref() == Some(CONSUMER)
@@ -277,6 +282,11 @@ impl ClassicGroup {
         }
     }
 
+    /// The group as it is persisted, with what everyone is assigned.
+    pub(in crate::group) fn to_full_record(&self) -> GroupMetadataValue {
+        self.to_record(|member| member.assignment.clone())
+    }
+
     /// The group as it is persisted, with what `assignment` says.
     pub(super) fn to_record(&self, assignment: impl Fn(&Member) -> Bytes) -> GroupMetadataValue {
         let protocol = self.protocol_name.as_deref().unwrap_or_default();
@@ -338,11 +348,16 @@ impl ClassicGroup {
     pub(super) fn begin_generation(&mut self, now: Timestamp) {
         // Kafka's number wraps, too; it takes a rebalance a second for 68 years.
         self.generation_id = self.generation_id.wrapping_add(1);
-        self.protocol_name = self.members.select_protocol();
-        self.subscribed_topics = self.compute_subscribed_topics();
+        self.choose_protocol();
         let next = if self.members.is_empty() { ClassicState::Empty } else { ClassicState::CompletingRebalance };
         self.transition_to(next, now);
         self.pending_sync.clear();
+    }
+
+    /// Chooses the protocol that the members speak, and finds out what they subscribe to in it.
+    pub(super) fn choose_protocol(&mut self) {
+        self.protocol_name = self.members.select_protocol();
+        self.subscribed_topics = self.compute_subscribed_topics();
     }
 
     /// `ClassicGroup.computeSubscribedTopics`.

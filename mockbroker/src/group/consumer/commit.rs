@@ -22,8 +22,8 @@ pub(crate) struct OffsetCommitter<'a> {
 /// By which request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CommitterEpoch {
-    /// OffsetCommit of this version.
-    OffsetCommit { api_version: i16 },
+    /// OffsetCommit; whether it is of v9 or above, as members of the consumer protocol must use it.
+    OffsetCommit { knows_member_epochs: bool },
     /// TxnOffsetCommit. The handler answers ILLEGAL_GENERATION where this says STALE_MEMBER_EPOCH.
     TxnOffsetCommit,
 }
@@ -86,7 +86,7 @@ impl ConsumerGroup {
         }
         let Some(member) = self.hard.member(member_id) else { return Err(self.unknown_member(member_id)) };
         let uses_classic_protocol = member.uses_classic_protocol();
-        if matches!(kind, CommitterEpoch::OffsetCommit { api_version: ..9 }) && !uses_classic_protocol {
+        if matches!(kind, CommitterEpoch::OffsetCommit { knows_member_epochs: false }) && !uses_classic_protocol {
             let text = "OffsetCommit version 9 or above must be used by members using the consumer group protocol";
             return Err(Refusal::new(ResponseError::UnsupportedVersion, text));
         }

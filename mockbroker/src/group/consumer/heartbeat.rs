@@ -5,16 +5,13 @@
 
 use kafka_protocol::error::ResponseError;
 
-use super::reconcile::{Reconciliation, contains};
-use super::record::{
-    ConsumerRecord, CurrentMemberAssignmentValue, GroupMetadataValue, MemberMetadataValue, MemberState, Partitions,
-    TargetAssignmentMemberValue,
-};
-use super::regex::{self, RegexUpdate};
+use super::member::{Admitted, MemberChange, StaticEntry};
+use super::reconcile::contains;
+use super::record::{ConsumerRecord, CurrentMemberAssignmentValue, MemberMetadataValue, MemberState, Partitions};
+use super::regex;
 use super::state::{LEAVE_GROUP_MEMBER_EPOCH, LEAVE_GROUP_STATIC_MEMBER_EPOCH, Member};
 use super::timers::Timer;
-use super::topics::{metadata_hash, topic_ids};
-use super::{Assignor, ConsumerConfig, ConsumerGroup, Ctx};
+use super::{Assignor, ConsumerConfig, ConsumerGroup, Ctx, Downgrade};
 use crate::cluster::Refusal;
 
 /// What a member says. `None`, and -1 for the timeout, is *as before*.
@@ -54,9 +51,14 @@ impl Heartbeat {
     ///
     /// # Errors
     /// INVALID_REQUEST, UNSUPPORTED_ASSIGNOR.
-    pub(crate) fn check(&self, group_id: &str, api_version: i16, config: &ConsumerConfig) -> Result<(), Refusal> {
+    pub(crate) fn check(
+        &self,
+        group_id: &str,
+        requires_member_id: bool,
+        config: &ConsumerConfig,
+    ) -> Result<(), Refusal> {
         let invalid = |text: &str| Err(Refusal::new(ResponseError::InvalidRequest, text));
-        let needs_id = api_version >= 1 || self.member_epoch > 0 || self.member_epoch == LEAVE_GROUP_MEMBER_EPOCH;
+        let needs_id = requires_member_id || self.member_epoch > 0 || self.member_epoch == LEAVE_GROUP_MEMBER_EPOCH;
         let is_empty = |text: &Option<String>| text.as_deref() == Some("");
         if needs_id && self.member_id.is_empty() {
             return invalid("MemberId can't be empty.");
@@ -135,16 +137,8 @@ impl Heartbeat {
     }
 }
 
-/// Who sent a heartbeat that is not refused.
-struct Admitted {
-    member: Member,
-    is_new: bool,
-    /// The id of the static member whose place it takes.
-    replaced: Option<String>,
-}
-
 impl ConsumerGroup {
-    /// Handles a heartbeat that passed [`Heartbeat::check`].
+    /// Handles a heartbeat that passed [`Heartbeat::check`]. With a [`Downgrade`] the member has not been removed yet.
     ///
     /// # Errors
     /// GROUP_ID_NOT_FOUND, GROUP_MAX_SIZE_REACHED, UNKNOWN_MEMBER_ID, FENCED_MEMBER_EPOCH, UNRELEASED_INSTANCE_ID,
@@ -154,7 +148,7 @@ impl ConsumerGroup {
         ctx: &Ctx<'_>,
         request: &Heartbeat,
         out: &mut Vec<ConsumerRecord>,
-    ) -> Result<HeartbeatAnswer, Refusal> {
+    ) -> Result<(HeartbeatAnswer, Option<Downgrade>), Refusal> {
         if request.member_epoch < 0 {
             return self.leave(ctx, request, out);
         }
@@ -164,7 +158,9 @@ impl ConsumerGroup {
             self.replace(&replaced, member_id, &member, out);
         }
         // 1. Create or update the member; bump the group epoch if it, or a topic, has changed.
-        let subscription_changed = self.update_member(ctx, request, &member, is_new, out);
+        let updated = request.update(&member.metadata);
+        let change = MemberChange { member_id, before: &member, updated, is_new };
+        let subscription_changed = self.update_member(ctx, change, out);
         // 2. Compute the target assignment if it is older than the group epoch.
         self.update_target(ctx, out);
         // 3. Bring the member nearer to its target.
@@ -176,12 +172,13 @@ impl ConsumerGroup {
         let tells_assignment = request.member_epoch == 0 || request.is_full() || is_changed;
         let session_ends = ctx.now.plus_millis(ctx.config.session_timeout_ms.into());
         self.timers.arm(member_id, Timer::Session, session_ends, member_epoch);
-        Ok(HeartbeatAnswer {
+        let answer = HeartbeatAnswer {
             member_id: member_id.clone(),
             member_epoch,
             heartbeat_interval_ms: ctx.config.heartbeat_interval_ms,
             assignment: tells_assignment.then_some(assigned),
-        })
+        };
+        Ok((answer, None))
     }
 
     fn admit(&self, ctx: &Ctx<'_>, request: &Heartbeat) -> Result<Admitted, Refusal> {
@@ -197,7 +194,10 @@ impl ConsumerGroup {
             return Err(Refusal::new(ResponseError::GroupMaxSizeReached, text));
         }
         let admitted = match &request.instance_id {
-            Some(instance_id) => self.admit_static(request, instance_id)?,
+            Some(instance_id) => {
+                let entry = if joins { StaticEntry::Released } else { StaticEntry::Known };
+                self.admit_static(member_id, instance_id, entry)?
+            }
             None => match self.hard.member(member_id) {
                 Some(member) => Admitted { member: member.clone(), is_new: false, replaced: None },
                 None if joins => Admitted { member: Member::unknown(), is_new: true, replaced: None },
@@ -216,134 +216,6 @@ impl ConsumerGroup {
         }
         Ok(admitted)
     }
-
-    fn admit_static(&self, request: &Heartbeat, instance_id: &str) -> Result<Admitted, Refusal> {
-        let member_id = &request.member_id;
-        let Some(holder_id) = self.hard.static_member_id(instance_id) else {
-            if request.member_epoch != 0 {
-                let text = format!("Instance id {instance_id} is unknown.");
-                return Err(Refusal::new(ResponseError::UnknownMemberId, text));
-            }
-            let known = self.hard.member(member_id).cloned();
-            let is_new = known.is_none();
-            return Ok(Admitted { member: known.unwrap_or_else(Member::unknown), is_new, replaced: None });
-        };
-        let holder = self.member_of(holder_id);
-        if request.member_epoch != 0 {
-            self.check_instance(instance_id, member_id)?;
-            return Ok(Admitted { member: holder.clone(), is_new: false, replaced: None });
-        }
-        let has_left = holder.assignment.member_epoch == LEAVE_GROUP_STATIC_MEMBER_EPOCH;
-        if !has_left && !holder.uses_classic_protocol() {
-            let text = format!(
-                "Static member {member_id} with instance id {instance_id} cannot join the group because the instance id is \
-                 owned by {holder_id} member."
-            );
-            return Err(Refusal::new(ResponseError::UnreleasedInstanceId, text));
-        }
-        let mut member = holder.clone();
-        member.assignment.member_epoch = 0;
-        member.assignment.previous_member_epoch = 0;
-        Ok(Admitted { member, is_new: false, replaced: Some(holder_id.to_owned()) })
-    }
-
-    /// Writes the member and what follows from it. Whether its subscription is another.
-    fn update_member(
-        &mut self,
-        ctx: &Ctx<'_>,
-        request: &Heartbeat,
-        member: &Member,
-        is_new: bool,
-        out: &mut Vec<ConsumerRecord>,
-    ) -> bool {
-        let updated = request.update(&member.metadata);
-        let names_changed = updated.subscribed_topic_names != member.metadata.subscribed_topic_names;
-        let pattern = updated.subscribed_topic_regex.as_deref().filter(|pattern| !pattern.is_empty());
-        let plan = regex::plan(ctx, &self.hard, member.regex(), pattern);
-        if is_new || updated != member.metadata {
-            let (group_id, member_id) = (self.group_id.clone(), request.member_id.clone());
-            self.persist(ConsumerRecord::MemberMetadata { group_id, member_id, value: Some(updated) }, out);
-        }
-        if let Some(regular_expression) = plan.forgotten {
-            let group_id = self.group_id.clone();
-            self.persist(ConsumerRecord::RegularExpression { group_id, regular_expression, value: None }, out);
-        }
-        if plan.refresh {
-            self.regex_refresh.get_or_insert(ctx.now);
-        }
-        // A pattern that is not resolved yet does not bump: the target would have to be computed twice.
-        let bump = names_changed || plan.update == RegexUpdate::UpdatedAndResolved;
-        if bump || self.seen_topics != Some(ctx.topics.version()) {
-            self.update_metadata(ctx, bump, out);
-        }
-        names_changed || plan.update != RegexUpdate::NotUpdated
-    }
-
-    /// Raises the group epoch if it must, or if the subscribed topics are not what they were.
-    pub(super) fn update_metadata(&mut self, ctx: &Ctx<'_>, bump: bool, out: &mut Vec<ConsumerRecord>) {
-        self.seen_topics = Some(ctx.topics.version());
-        let metadata_hash = metadata_hash(ctx.topics, &self.hard.subscribed_names());
-        if bump || metadata_hash != self.hard.metadata_hash() {
-            let value = GroupMetadataValue { epoch: self.hard.group_epoch() + 1, metadata_hash };
-            self.persist(ConsumerRecord::GroupMetadata { group_id: self.group_id.clone(), value: Some(value) }, out);
-        }
-    }
-
-    /// Puts `member`, at epoch 0, in the place of the static member with the id `replaced`. The order of the records
-    /// matters to who reads them (`replaceMember`).
-    fn replace(&mut self, replaced: &str, member_id: &str, member: &Member, out: &mut Vec<ConsumerRecord>) {
-        let target = self.hard.target(replaced).cloned().unwrap_or_default();
-        self.timers.cancel_all(replaced);
-        self.remove_member(replaced, out);
-        let group_id = &self.group_id.clone();
-        let ids = || (group_id.clone(), member_id.to_owned());
-        let (group_id, id) = ids();
-        let value = Some(member.metadata.clone());
-        self.persist(ConsumerRecord::MemberMetadata { group_id, member_id: id, value }, out);
-        let (group_id, id) = ids();
-        let value = Some(TargetAssignmentMemberValue { topic_partitions: target });
-        self.persist(ConsumerRecord::TargetAssignmentMember { group_id, member_id: id, value }, out);
-        let (group_id, id) = ids();
-        let value = Some(member.assignment.clone());
-        self.persist(ConsumerRecord::CurrentMemberAssignment { group_id, member_id: id, value }, out);
-    }
-
-    fn reconcile(
-        &mut self,
-        ctx: &Ctx<'_>,
-        member_id: &str,
-        subscription_changed: bool,
-        owned: Option<&Partitions>,
-        out: &mut Vec<ConsumerRecord>,
-    ) {
-        let member = self.member_of(member_id);
-        let target_epoch = self.hard.assignment_epoch();
-        if !subscription_changed && member.is_reconciled_to(target_epoch) {
-            return;
-        }
-        let none = Partitions::new();
-        let next = Reconciliation {
-            current: &member.assignment,
-            target_epoch,
-            target: self.hard.target(member_id).unwrap_or(&none),
-            subscribed: &topic_ids(ctx.topics, self.hard.names_of(member)),
-            subscription_changed,
-            owned,
-            is_taken: &|topic_id, partition| self.hard.owner(topic_id, partition).is_some(),
-        }
-        .next();
-        if next == member.assignment {
-            return;
-        }
-        if next.state == MemberState::UnrevokedPartitions {
-            let ends = ctx.now.plus_millis(member.metadata.rebalance_timeout_ms.into());
-            self.timers.arm(member_id, Timer::Rebalance, ends, next.member_epoch);
-        } else {
-            self.timers.cancel(member_id, Timer::Rebalance);
-        }
-        let (group_id, member_id) = (self.group_id.clone(), member_id.to_owned());
-        self.persist(ConsumerRecord::CurrentMemberAssignment { group_id, member_id, value: Some(next) }, out);
-    }
 }
 
 /// Refusals.
@@ -357,10 +229,10 @@ impl ConsumerGroup {
         Refusal::new(ResponseError::UnknownMemberId, text)
     }
 
-    /// Refuses a member that is not the holder of `instance_id`.
-    pub(super) fn check_instance(&self, instance_id: &str, member_id: &str) -> Result<(), Refusal> {
+    /// The member that is `instance_id`, if it is `member_id`.
+    pub(super) fn check_instance(&self, instance_id: &str, member_id: &str) -> Result<&Member, Refusal> {
         match self.hard.static_member_id(instance_id) {
-            Some(holder) if holder == member_id => Ok(()),
+            Some(holder) if holder == member_id => Ok(self.member_of(holder)),
             Some(holder) => {
                 let text =
                     format!("Static member {member_id} with instance id {instance_id} was fenced by member {holder}.");

@@ -11,6 +11,7 @@
 //!   heartbeat --> 1 create or update the member, maybe bump the group epoch     heartbeat
 //!                 2 maybe compute the target assignment                         target, assignor
 //!                 3 reconcile the member with its target                        reconcile
+//!   JoinGroup ... --> the same for members that speak the classic protocol        classic, migrate
 //!   time      --> sessions and rebalances end, patterns are looked up           session, timers, regex
 //!   records   --> the one way in which hard state changes                       state, record
 //! ```
@@ -18,12 +19,16 @@
 //! One [`ConsumerGroup`] is one group. It never waits: every request is answered at once. Reads no clock and knows of no
 //! connection; time, topics and configs come in with [`Ctx`].
 //!
-//! Not here: which groups there are, what a group's records are as bytes, committed offsets, and members of the classic
-//! protocol in a consumer group (their records are kept and described; JoinGroup and its kin, upgrade and downgrade are not).
+//! Not here: which groups there are, what a group's records are as bytes, committed offsets, and when a group changes its
+//! protocol.
 
+mod classic;
 mod commit;
+mod convert;
 mod describe;
 mod heartbeat;
+mod member;
+mod migrate;
 mod record;
 mod session;
 
@@ -43,6 +48,7 @@ pub(crate) use assignor::Assignor;
 pub(crate) use commit::{CommitScope, CommitterEpoch, OffsetCommitter};
 pub(crate) use describe::{DescribedGroup, DescribedMember, DescribedPartitions};
 pub(crate) use heartbeat::{Heartbeat, HeartbeatAnswer};
+pub(crate) use migrate::{Downgrade, MigratingMember, Upgrade, UpgradingMember};
 pub(crate) use record::{
     AssignedPartitions, ClassicMemberMetadata, ClassicProtocol, ConsumerRecord, CurrentMemberAssignmentValue,
     GroupMetadataValue, MemberMetadataValue, MemberState, Partitions, RegularExpressionValue,
@@ -78,6 +84,47 @@ pub(crate) struct ConsumerConfig {
     pub(crate) max_size: usize,
     /// `group.consumer.assignors`, not empty; the first is for members that ask for none.
     pub(crate) assignors: Vec<Assignor>,
+    /// `group.consumer.migration.policy`.
+    pub(crate) migration_policy: MigrationPolicy,
+    /// `group.max.size`, for a group that is to become a classic one.
+    pub(crate) classic_max_size: usize,
+}
+
+/// Which way a group with members may change its protocol (`ConsumerGroupMigrationPolicy`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MigrationPolicy {
+    /// Neither, and no member of the classic protocol may join a consumer group.
+    Disabled,
+    /// From consumer to classic.
+    Downgrade,
+    /// From classic to consumer.
+    Upgrade,
+    Bidirectional,
+}
+
+impl MigrationPolicy {
+    /// The policy called `name`, in whatever case. A name that Kafka does not know is refused when it is set.
+    pub(crate) fn by_name(name: &str) -> Self {
+        let is = |known: &str| name.trim().eq_ignore_ascii_case(known);
+        match () {
+            () if is("bidirectional") => Self::Bidirectional,
+            () if is("upgrade") => Self::Upgrade,
+            () if is("downgrade") => Self::Downgrade,
+            () => Self::Disabled,
+        }
+    }
+
+    pub(crate) fn is_disabled(self) -> bool {
+        self == Self::Disabled
+    }
+
+    pub(crate) fn allows_upgrade(self) -> bool {
+        matches!(self, Self::Upgrade | Self::Bidirectional)
+    }
+
+    pub(crate) fn allows_downgrade(self) -> bool {
+        matches!(self, Self::Downgrade | Self::Bidirectional)
+    }
 }
 
 impl Default for ConsumerConfig {
@@ -90,6 +137,8 @@ impl Default for ConsumerConfig {
             regex_refresh_interval_ms: 600_000,
             max_size: i32::MAX as usize,
             assignors: Assignor::ALL.to_vec(),
+            migration_policy: MigrationPolicy::Bidirectional,
+            classic_max_size: i32::MAX as usize,
         }
     }
 }

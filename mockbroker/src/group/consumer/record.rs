@@ -1,7 +1,7 @@
 //! The records in which a consumer group is kept, field for field as Kafka's `ConsumerGroup*Key` and `ConsumerGroup*Value`
 //! schemas have them. How they look as bytes in `__consumer_offsets` is not here.
 //!
-//! `ConsumerGroupPartitionMetadata` (key 4) is not among them: Kafka has not written it since 4.1 (KIP-1101).
+//! Of `ConsumerGroupPartitionMetadata` (key 4) there is the tombstone only: Kafka has not written the value since 4.1 (KIP-1101).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,6 +21,8 @@ pub(crate) type AssignedPartitions = BTreeMap<TopicId, BTreeMap<PartitionId, i32
 pub(crate) enum ConsumerRecord {
     /// Key 3.
     GroupMetadata { group_id: String, value: Option<GroupMetadataValue> },
+    /// Key 4: a tombstone, in case that an older Kafka wrote one.
+    PartitionMetadata { group_id: String },
     /// Key 5.
     MemberMetadata { group_id: String, member_id: String, value: Option<MemberMetadataValue> },
     /// Key 6.
@@ -34,10 +36,24 @@ pub(crate) enum ConsumerRecord {
 }
 
 impl ConsumerRecord {
+    /// Whether it says that something is gone.
+    pub(crate) fn is_tombstone(&self) -> bool {
+        match self {
+            Self::GroupMetadata { value, .. } => value.is_none(),
+            Self::PartitionMetadata { .. } => true,
+            Self::MemberMetadata { value, .. } => value.is_none(),
+            Self::TargetAssignmentMetadata { value, .. } => value.is_none(),
+            Self::TargetAssignmentMember { value, .. } => value.is_none(),
+            Self::CurrentMemberAssignment { value, .. } => value.is_none(),
+            Self::RegularExpression { value, .. } => value.is_none(),
+        }
+    }
+
     /// The group that it changes.
     pub(crate) fn group_id(&self) -> &str {
         match self {
             Self::GroupMetadata { group_id, .. }
+            | Self::PartitionMetadata { group_id }
             | Self::MemberMetadata { group_id, .. }
             | Self::TargetAssignmentMetadata { group_id, .. }
             | Self::TargetAssignmentMember { group_id, .. }

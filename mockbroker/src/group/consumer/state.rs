@@ -89,6 +89,14 @@ pub(crate) struct HardState {
     owners: BTreeMap<(TopicId, PartitionId), String>,
     subscribed_names: BTreeMap<String, usize>,
     subscribed_regexes: BTreeMap<String, usize>,
+    classic: ClassicMembers,
+}
+
+/// Of the members that speak the classic protocol: how many they are, and how often they offer each protocol.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct ClassicMembers {
+    members: usize,
+    protocols: BTreeMap<String, usize>,
 }
 
 impl HardState {
@@ -106,6 +114,7 @@ impl HardState {
             owners: BTreeMap::new(),
             subscribed_names: BTreeMap::new(),
             subscribed_regexes: BTreeMap::new(),
+            classic: ClassicMembers::default(),
         }
     }
 
@@ -115,6 +124,7 @@ impl HardState {
         match record {
             ConsumerRecord::GroupMetadata { value: Some(value), .. } => self.metadata = value.clone(),
             ConsumerRecord::GroupMetadata { value: None, .. } => *self = Self::new(),
+            ConsumerRecord::PartitionMetadata { .. } => {}
             ConsumerRecord::MemberMetadata { member_id, value: Some(value), .. } => {
                 self.describe_member(member_id, value)
             }
@@ -148,6 +158,12 @@ impl HardState {
         if let Some(regex) = member.regex() {
             *self.subscribed_regexes.entry(regex.to_owned()).or_default() += 1;
         }
+        if let Some(classic) = &value.classic_member_metadata {
+            self.classic.members += 1;
+            for protocol in &classic.supported_protocols {
+                *self.classic.protocols.entry(protocol.name.clone()).or_default() += 1;
+            }
+        }
         if let Some(instance_id) = &value.instance_id {
             self.static_members.insert(instance_id.clone(), member_id.to_owned());
         }
@@ -168,6 +184,12 @@ impl HardState {
         }
         if let Some(regex) = member.regex() {
             decrement(&mut self.subscribed_regexes, regex);
+        }
+        if let Some(classic) = &member.metadata.classic_member_metadata {
+            self.classic.members -= 1;
+            for protocol in &classic.supported_protocols {
+                decrement(&mut self.classic.protocols, &protocol.name);
+            }
         }
         if let Some(instance_id) = &member.metadata.instance_id {
             // The instance may be another member's by now: a replacement is written after the tombstones of the replaced.
@@ -247,6 +269,16 @@ impl HardState {
         self.members.get(member_id)
     }
 
+    /// How many members speak the classic protocol.
+    pub(super) fn classic_members(&self) -> usize {
+        self.classic.members
+    }
+
+    /// Whether all members that speak the classic protocol, if there are any, offer the protocol `name`.
+    pub(super) fn is_offered_by_all(&self, name: &str) -> bool {
+        self.classic.protocols.get(name).copied().unwrap_or(0) == self.classic.members
+    }
+
     /// The id of the member that is this instance.
     pub(crate) fn static_member_id(&self, instance_id: &str) -> Option<&str> {
         self.static_members.get(instance_id).map(String::as_str)
@@ -277,6 +309,12 @@ impl HardState {
         let by_regex = self.subscribed_regexes.keys().filter_map(|regex| self.resolved_regexes.get(regex));
         let by_regex = by_regex.flat_map(|resolved| &resolved.topics);
         self.subscribed_names.keys().chain(by_regex).map(String::as_str).collect()
+    }
+
+    /// Whether any member is subscribed to the topic called `name`, by name or by a pattern.
+    pub(super) fn is_subscribed_to(&self, name: &str) -> bool {
+        let mut by_regex = self.subscribed_regexes.keys().filter_map(|regex| self.resolved_regexes.get(regex));
+        self.subscribed_names.contains_key(name) || by_regex.any(|resolved| resolved.topics.contains(name))
     }
 
     /// The names of the topics that `member` is subscribed to. A pattern that was not looked up yet stands for none.

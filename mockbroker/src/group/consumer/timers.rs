@@ -11,6 +11,10 @@ pub(super) enum Timer {
     Session,
     /// The member has not given up what it must.
     Rebalance,
+    /// The member speaks the classic protocol, was told to join again, and has not.
+    Join,
+    /// The member speaks the classic protocol, has joined, and has not asked for its assignment.
+    Sync,
 }
 
 /// Deadlines, at most one of each kind for each member.
@@ -29,6 +33,13 @@ impl Timers {
         self.armed.insert((member_id.to_owned(), timer), (at, member_epoch));
     }
 
+    /// Arms a deadline, unless one of its kind is armed.
+    pub(super) fn arm_once(&mut self, member_id: &str, timer: Timer, at: Timestamp, member_epoch: i32) {
+        if !self.armed.contains_key(&(member_id.to_owned(), timer)) {
+            self.arm(member_id, timer, at, member_epoch);
+        }
+    }
+
     /// Disarms a deadline, if it is armed.
     pub(super) fn cancel(&mut self, member_id: &str, timer: Timer) {
         if let Some((at, _)) = self.armed.remove(&(member_id.to_owned(), timer)) {
@@ -38,8 +49,9 @@ impl Timers {
 
     /// Disarms all deadlines of a member.
     pub(super) fn cancel_all(&mut self, member_id: &str) {
-        self.cancel(member_id, Timer::Session);
-        self.cancel(member_id, Timer::Rebalance);
+        for timer in [Timer::Session, Timer::Rebalance, Timer::Join, Timer::Sync] {
+            self.cancel(member_id, timer);
+        }
     }
 
     /// The earliest.

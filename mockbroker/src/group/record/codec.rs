@@ -193,8 +193,12 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn bytes(&mut self) -> Result<Bytes, Malformed> {
-        let length = self.length()?.ok_or(Malformed("null where bytes must be"))?;
-        Ok(Bytes::copy_from_slice(self.take(length)?))
+        self.nullable_bytes()?.ok_or(Malformed("null where bytes must be"))
+    }
+
+    pub(super) fn nullable_bytes(&mut self) -> Result<Option<Bytes>, Malformed> {
+        let Some(length) = self.length()? else { return Ok(None) };
+        Ok(Some(Bytes::copy_from_slice(self.take(length)?)))
     }
 
     /// An array that is not null, each item by `read`.

@@ -5,7 +5,7 @@
 //! a field that is not there is empty. That is what the message files come to (`"default": null` is no default at all), and
 //! what a 4.3.1 broker was seen to write.
 //!
-//! Not here: ConsumerGroupPartitionMetadata (key 4), which brokers since 4.1 do not write and do not need (KIP-1101).
+//! Not here: the value of ConsumerGroupPartitionMetadata (key 4), which brokers since 4.1 do not write (KIP-1101).
 
 use bytes::Bytes;
 use kafka_protocol::protocol::StrBytes;

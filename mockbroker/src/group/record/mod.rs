@@ -9,6 +9,7 @@
 mod classic;
 mod codec;
 mod consumer;
+mod embedded;
 
 use bytes::Bytes;
 use kafka_protocol::protocol::StrBytes;
@@ -20,6 +21,7 @@ pub(crate) use self::consumer::{
     AssignedTopic, ClassicMemberMetadata, ConsumerGroupMemberMetadataValue, ConsumerGroupMetadataValue,
     CurrentMemberAssignmentValue, RegularExpressionValue, TargetAssignmentMemberValue, TargetAssignmentMetadataValue,
 };
+pub(crate) use self::embedded::{Assignment, NamedPartitions, Subscription};
 
 /// One record. Without a value it is a tombstone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +32,9 @@ pub(crate) enum Record {
     GroupMetadata(StrBytes, Option<GroupMetadataValue>),
     /// Key 3, by group.
     ConsumerGroupMetadata(StrBytes, Option<ConsumerGroupMetadataValue>),
+    /// Key 4, by group. Only ever a tombstone: brokers since 4.1 do not write the value (KIP-1101), and delete what an older
+    /// one may have written.
+    ConsumerGroupPartitionMetadata(StrBytes),
     /// Key 5.
     ConsumerGroupMemberMetadata(MemberKey, Option<ConsumerGroupMemberMetadataValue>),
     /// Key 6, by group.
@@ -71,6 +76,7 @@ impl Record {
             Self::OffsetCommit(key, _) => &key.group_id,
             Self::GroupMetadata(group_id, _)
             | Self::ConsumerGroupMetadata(group_id, _)
+            | Self::ConsumerGroupPartitionMetadata(group_id)
             | Self::ConsumerGroupTargetAssignmentMetadata(group_id, _) => group_id,
             Self::ConsumerGroupMemberMetadata(key, _)
             | Self::ConsumerGroupTargetAssignmentMember(key, _)
@@ -94,6 +100,7 @@ impl Record {
             Self::ConsumerGroupRegularExpression(key, _) => writer.string(&key.regular_expression),
             Self::GroupMetadata(..)
             | Self::ConsumerGroupMetadata(..)
+            | Self::ConsumerGroupPartitionMetadata(..)
             | Self::ConsumerGroupTargetAssignmentMetadata(..) => {}
         }
         writer.finish()
@@ -105,6 +112,7 @@ impl Record {
             Self::OffsetCommit(_, value) => value.as_ref().map(OffsetCommitValue::encode),
             Self::GroupMetadata(_, value) => value.as_ref().map(GroupMetadataValue::encode),
             Self::ConsumerGroupMetadata(_, value) => value.as_ref().map(ConsumerGroupMetadataValue::encode),
+            Self::ConsumerGroupPartitionMetadata(_) => None,
             Self::ConsumerGroupMemberMetadata(_, value) => value.as_ref().map(ConsumerGroupMemberMetadataValue::encode),
             Self::ConsumerGroupTargetAssignmentMetadata(_, value) => {
                 value.as_ref().map(TargetAssignmentMetadataValue::encode)
@@ -138,6 +146,7 @@ impl Record {
             0 | 1 => Self::OffsetCommit(OffsetCommitKey::decode(reader)?, with(value, OffsetCommitValue::decode)?),
             2 => Self::GroupMetadata(reader.string()?, with(value, GroupMetadataValue::decode)?),
             3 => Self::ConsumerGroupMetadata(reader.string()?, with(value, ConsumerGroupMetadataValue::decode)?),
+            4 if value.is_none() => Self::ConsumerGroupPartitionMetadata(reader.string()?),
             5 => Self::ConsumerGroupMemberMetadata(
                 MemberKey::decode(reader)?,
                 with(value, ConsumerGroupMemberMetadataValue::decode)?,
@@ -167,6 +176,7 @@ impl Record {
             Self::OffsetCommit(..) => 1,
             Self::GroupMetadata(..) => 2,
             Self::ConsumerGroupMetadata(..) => 3,
+            Self::ConsumerGroupPartitionMetadata(..) => 4,
             Self::ConsumerGroupMemberMetadata(..) => 5,
             Self::ConsumerGroupTargetAssignmentMetadata(..) => 6,
             Self::ConsumerGroupTargetAssignmentMember(..) => 7,

@@ -89,7 +89,27 @@ impl Kit {
             }
         }
         assert_eq!(self.coordinator.hard, self.replica.hard, "records say something else");
+        assert_eq!(consumer_groups(&self.coordinator), consumer_groups(&self.replica), "records say something else");
+        self.assert_kinds_and_owners();
         self.assert_at_rest_as_persisted();
+    }
+
+    /// A group is of one kind, and no partition is two members'.
+    fn assert_kinds_and_owners(&self) {
+        for (group_id, group) in &self.coordinator.consumer {
+            assert!(!self.coordinator.classic.contains_key(group_id), "{group_id} is of two kinds");
+            let mut owned = BTreeSet::new();
+            for member in group.hard_state().members().values() {
+                let assignment = member.assignment();
+                for part in [&assignment.assigned_partitions, &assignment.partitions_pending_revocation] {
+                    for partition in
+                        part.iter().flat_map(|(id, partitions)| partitions.keys().map(move |it| (*id, *it)))
+                    {
+                        assert!(owned.insert(partition), "{partition:?} has two owners");
+                    }
+                }
+            }
+        }
     }
 
     /// What is stable or empty has been written as it is.
@@ -164,6 +184,11 @@ impl Drop for Kit {
             assert!(self.waiting.is_empty(), "never answered: {:?}", self.waiting);
         }
     }
+}
+
+/// What the records of the consumer groups say.
+fn consumer_groups(coordinator: &GroupCoordinator) -> BTreeMap<&StrBytes, &consumer::HardState> {
+    coordinator.consumer.iter().map(|(group_id, group)| (group_id, group.hard_state())).collect()
 }
 
 /// The record, written and read.

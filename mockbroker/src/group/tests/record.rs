@@ -203,7 +203,11 @@ fn consumer_groups_are_written_as_kafka_writes_them() {
 fn a_type_that_is_not_known_is_skipped_and_bytes_that_say_nothing_are_refused() {
     // Source: CoordinatorLoaderImpl, UnknownRecordTypeException.
     assert_eq!(Record::decode(&[0, 99, 1, 2], None), Ok(None));
-    assert_eq!(Record::decode(&[0, 4, 0, 1, b'g'], None), Ok(None), "ConsumerGroupPartitionMetadata, before 4.1");
+    // ConsumerGroupPartitionMetadata has a value before 4.1 only.
+    let partition_metadata = [0, 4, 0, 1, b'g'];
+    assert_eq!(Record::decode(&partition_metadata, Some(&[0, 0, 1, 0])), Ok(None));
+    let tombstone = Record::decode(&partition_metadata, None).unwrap().unwrap();
+    assert_eq!((tombstone.key(), tombstone.value()), (partition_metadata.to_vec().into(), None));
     let key = bytes("00020003676331");
     let value = bytes("0003000000000000ffffffff000001a205e99f6800000000");
     for cut in 0..key.len() {

@@ -40,6 +40,15 @@ impl Assignor {
         Self::ALL.into_iter().find(|assignor| assignor.name() == name)
     }
 
+    /// The assignor that `group.consumer.assignors` calls `name`: as in requests, or by Kafka's class.
+    pub(crate) fn by_config(name: &str) -> Option<Self> {
+        match name.strip_prefix("org.apache.kafka.coordinator.group.assignor.") {
+            Some("UniformAssignor") => Some(Self::Uniform),
+            Some("RangeAssignor") => Some(Self::Range),
+            _ => Self::by_name(name),
+        }
+    }
+
     /// Who is to have which partitions. Every partition of a topic that anyone is subscribed to has exactly one owner.
     pub(super) fn assign(self, group: &GroupSpec<'_>) -> BTreeMap<String, Partitions> {
         match self {

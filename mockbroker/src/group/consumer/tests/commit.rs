@@ -6,7 +6,7 @@ use super::kit::{World, beat, join};
 use crate::group::consumer::{CommitScope, CommitterEpoch, OffsetCommitter};
 use crate::types::PartitionId;
 
-const V9: CommitterEpoch = CommitterEpoch::OffsetCommit { api_version: 9 };
+const V9: CommitterEpoch = CommitterEpoch::OffsetCommit { knows_member_epochs: true };
 
 fn commit<'a>(
     world: &'a World,
@@ -32,7 +32,10 @@ fn a_member_commits_at_its_epoch() {
     assert_eq!(commit(&world, "A", 3, V9), Ok(CommitScope::All));
     assert_eq!(commit(&world, "A", 4, V9), Err(StaleMemberEpoch));
     assert_eq!(commit(&world, "Z", 3, V9), Err(UnknownMemberId));
-    assert_eq!(commit(&world, "A", 3, CommitterEpoch::OffsetCommit { api_version: 8 }), Err(UnsupportedVersion));
+    assert_eq!(
+        commit(&world, "A", 3, CommitterEpoch::OffsetCommit { knows_member_epochs: false }),
+        Err(UnsupportedVersion)
+    );
 }
 
 #[test]

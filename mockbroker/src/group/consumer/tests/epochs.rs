@@ -39,6 +39,7 @@ fn a_join_writes_kafkas_records_in_kafkas_order() {
     world.ok(join("A", &["t"]));
     let kinds = world.records.iter().map(|record| match record {
         ConsumerRecord::GroupMetadata { .. } => 3,
+        ConsumerRecord::PartitionMetadata { .. } => 4,
         ConsumerRecord::MemberMetadata { .. } => 5,
         ConsumerRecord::TargetAssignmentMetadata { .. } => 6,
         ConsumerRecord::TargetAssignmentMember { .. } => 7,

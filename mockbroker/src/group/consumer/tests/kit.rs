@@ -131,7 +131,9 @@ impl World {
         let ctx = Ctx { now: self.now, topics: &self.topics, config: &self.config };
         let answer = self.group.heartbeat(&ctx, &request, &mut self.records);
         self.assert_sound();
-        answer
+        let (answer, downgrade) = answer?;
+        assert_eq!(downgrade, None, "nobody speaks the classic protocol");
+        Ok(answer)
     }
 
     /// Moves time, and does what is due on the way.
@@ -147,7 +149,7 @@ impl World {
     /// Does what is due now.
     pub(super) fn expire(&mut self) {
         let ctx = Ctx { now: self.now, topics: &self.topics, config: &self.config };
-        self.group.expire(&ctx, &mut self.records);
+        assert_eq!(self.group.expire(&ctx, &mut self.records), None, "nobody speaks the classic protocol");
         assert!(self.group.next_deadline().is_none_or(|due| due > self.now), "nothing that is due is left");
         self.assert_sound();
     }

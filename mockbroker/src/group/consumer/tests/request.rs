@@ -6,7 +6,7 @@ use super::kit::{World, beat, join};
 use crate::group::consumer::{ConsumerConfig, Heartbeat};
 
 fn check(request: &Heartbeat, api_version: i16) -> Result<(), (ResponseError, String)> {
-    let checked = request.check("g", api_version, &ConsumerConfig::default());
+    let checked = request.check("g", api_version >= 1, &ConsumerConfig::default());
     checked.map_err(|refusal| (refusal.error, refusal.message.unwrap_or_default()))
 }
 
@@ -44,7 +44,7 @@ fn a_request_is_checked_before_the_group() {
 
 #[test]
 fn a_group_has_a_name() {
-    let refusal = join("A", &["t"]).check("", 1, &ConsumerConfig::default()).unwrap_err();
+    let refusal = join("A", &["t"]).check("", true, &ConsumerConfig::default()).unwrap_err();
     assert_eq!((refusal.error, refusal.message.as_deref()), (InvalidRequest, Some("GroupId can't be empty.")));
 }
 

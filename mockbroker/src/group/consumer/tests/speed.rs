@@ -17,7 +17,7 @@ fn a_thousand_members_settle() {
         let member_id = format!("member-{member:04}");
         let answer =
             group.heartbeat(&Ctx { now, topics: &topics, config: &config }, &join(&member_id, &["t"]), &mut records);
-        let answer = answer.unwrap();
+        let (answer, _) = answer.unwrap();
         members.push((member_id, answer.member_epoch, answer.assignment.unwrap()));
     }
     let mut rounds = 0;
@@ -26,7 +26,7 @@ fn a_thousand_members_settle() {
         now = now.plus_millis(1000);
         for (member_id, member_epoch, owned) in &mut members {
             let request = beat(member_id, *member_epoch).owning(owned);
-            let answer =
+            let (answer, _) =
                 group.heartbeat(&Ctx { now, topics: &topics, config: &config }, &request, &mut records).unwrap();
             *member_epoch = answer.member_epoch;
             if let Some(assignment) = answer.assignment {
