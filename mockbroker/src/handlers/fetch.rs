@@ -5,7 +5,7 @@
 //! Versions: v5 log start offset; v7 sessions (KIP-227); v9 the client's leader epoch (KIP-320); v10 zstd; v11 rack, and
 //! any replica may answer (KIP-392); v12 flexible, diverging epochs; v13 topic ids (KIP-516); v15 replica state tagged;
 //! v16 node endpoints (KIP-951); v17 replica directory; v18 the follower's high watermark.
-//! Not modelled: fetches by followers; preferred read replicas; aborted transactions (there are none yet).
+//! Not modelled: fetches by followers; preferred read replicas.
 //! Source: FetchRequest.json; KafkaApis.handleFetchRequest, ReplicaManager.fetchMessages, DelayedFetch, FetchSession.
 
 use kafka_protocol::error::ResponseError;

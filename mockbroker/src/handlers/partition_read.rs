@@ -1,6 +1,6 @@
 //! How a fetch reads its partitions: which are refused, and how the bytes are shared out among the rest.
 //!
-//! Source: ReplicaManager.readFromLog, Partition.fetchRecords, DelayedFetch.tryComplete.
+//! Source: ReplicaManager.readFromLog, LocalLog.addAbortedTransactions, Partition.fetchRecords, DelayedFetch.tryComplete.
 
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::fetch_response::AbortedTransaction;
@@ -8,8 +8,9 @@ use kafka_protocol::messages::fetch_response::AbortedTransaction;
 use super::partitions::{check_leader_epoch, log_of};
 use crate::cluster::{PartitionFacts, WantedPartition};
 use crate::fetch_plan::{FetchPlan, IsolationLevel};
-use crate::log::{EpochEnd, PartitionLog, Records};
+use crate::log::{self, EpochEnd, PartitionLog, Records};
 use crate::state::State;
+use crate::types::ProducerId;
 
 /// The first version at which a replica that does not lead may answer a consumer (KIP-392).
 const FOLLOWER_FETCH_VERSION: i16 = 11;
@@ -92,13 +93,24 @@ pub(super) fn read(state: &State, plan: &FetchPlan) -> Vec<PartitionRead> {
                 return PartitionRead::refused(ResponseError::UnknownServerError);
             };
             let limit = remaining_bytes.min(limit);
-            read.records = log.read(wanted.fetch_offset, bound(log, plan), limit, none_yet);
+            let bound = bound(log, plan);
+            read.records = log.read(wanted.fetch_offset, bound, limit, none_yet);
+            if plan.isolation_level == IsolationLevel::ReadCommitted && wanted.fetch_offset < bound {
+                let aborted = log.aborted_in_read(wanted.fetch_offset, read.records.size_bytes);
+                read.aborted_transactions = Some(aborted.into_iter().map(told).collect());
+            }
             none_yet &= read.records.size_bytes == 0;
             remaining_bytes = remaining_bytes.saturating_sub(read.records.size_bytes);
         }
         read
     };
     plan.partitions.iter().map(read).collect()
+}
+
+fn told(aborted: log::AbortedTransaction) -> AbortedTransaction {
+    AbortedTransaction::default()
+        .with_producer_id(ProducerId(aborted.producer_id))
+        .with_first_offset(aborted.first_offset)
 }
 
 /// How many bytes a held fetch can count on from a partition; `None` if the partition ends the wait.

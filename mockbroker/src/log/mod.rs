@@ -38,10 +38,12 @@ mod producer_state;
 mod read_plan;
 mod retention;
 mod segment;
+mod verification;
 
 #[cfg(test)]
 mod tests;
 
+pub(crate) use aborted::AbortedTransaction;
 pub(crate) use compaction::{Cleaned, Cleaning, Garbage};
 pub(crate) use leader_epochs::EpochEnd;
 pub(crate) use lookup::Found;

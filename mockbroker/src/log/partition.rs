@@ -1,7 +1,7 @@
 //! `PartitionLog`: one partition's batches in segments, and what is known of its producers and leaders.
 //!
 //! Appends give offsets, reads serve what was appended. The high watermark follows the log end at once: there is one
-//! copy of the data. Not here yet: transactions; the last stable offset is the high watermark.
+//! copy of the data. How transactions end is in `aborted`.
 //!
 //! Source: `UnifiedLog.append`; KIP-98, KIP-101.
 
@@ -17,6 +17,7 @@ use super::producer_state::{ActiveProducer, Producers, Sequenced};
 use super::rejected::Rejected;
 use super::segment::Segment;
 use super::validate::ValidBatch;
+use super::verification::Joining;
 use crate::cluster::TopicConfig;
 use crate::time::Timestamp;
 
@@ -36,7 +37,7 @@ pub(crate) struct PartitionLog {
     /// The cleaner failed once and leaves the log alone.
     pub(super) is_uncleanable: bool,
     pub(super) leader_epochs: LeaderEpochs,
-    producers: Producers,
+    pub(super) producers: Producers,
 }
 
 /// What an append says of a batch, new or known.
@@ -75,7 +76,8 @@ impl PartitionLog {
     ///
     /// # Errors
     ///
-    /// RECORD_LIST_TOO_LARGE if it is longer than a segment; INVALID_PRODUCER_EPOCH, OUT_OF_ORDER_SEQUENCE_NUMBER. The
+    /// RECORD_LIST_TOO_LARGE if it is longer than a segment; INVALID_PRODUCER_EPOCH, OUT_OF_ORDER_SEQUENCE_NUMBER,
+    /// INVALID_TXN_STATE. The
     /// log is then as it was, except that a segment may have been rolled, as in Kafka.
     pub(crate) fn append(
         &mut self,
@@ -83,13 +85,13 @@ impl PartitionLog {
         config: &TopicConfig,
         now: Timestamp,
     ) -> Result<Appended, Rejected> {
-        let log_append_time_ms = batch.log_append_time_ms();
+        let (log_append_time_ms, origin) = (batch.log_append_time_ms(), batch.origin());
         let batch = batch.into_batch().placed(self.log_end_offset, self.leader_epoch());
         if i64::try_from(batch.size_bytes()).is_ok_and(|size| size > i64::from(config.segment_bytes)) {
             return Err(Rejected::outside_log(ResponseError::RecordListTooLarge));
         }
         self.roll_if_due(&batch, config, now);
-        match self.producers.sequence(&batch)? {
+        match self.producers.sequence(&batch, origin)? {
             Sequenced::Duplicate(known) => {
                 return Ok(Appended {
                     base_offset: known.first_offset(),
@@ -103,12 +105,20 @@ impl PartitionLog {
             Sequenced::Unsequenced => {}
         }
         let (base_offset, last_offset) = (batch.base_offset(), batch.last_offset());
-        self.active.push(batch, config.index_interval_bytes, now);
-        self.log_end_offset = last_offset + 1;
-        self.high_watermark = self.log_end_offset;
-        self.check();
+        self.push(batch, config, now);
         let log_start_offset = self.log_start_offset;
         Ok(Appended { base_offset, last_offset, log_append_time_ms, log_start_offset, duplicate: false })
+    }
+
+    /// Whether a batch that wants to join a transaction has to be verified by the transaction's coordinator: it is the first
+    /// of its transaction here. The append then wants to be told (`ValidBatch::verified`).
+    ///
+    /// # Errors
+    ///
+    /// INVALID_PRODUCER_EPOCH if the epoch is an older one.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the transaction coordinator is not wired up yet"))]
+    pub(crate) fn joins_transaction(&mut self, joining: Joining, now: Timestamp) -> Result<bool, Rejected> {
+        self.producers.joins(joining, now)
     }
 
     /// A leader begins `leader_epoch` at the end of the log. An epoch that is not newer changes nothing.
@@ -129,9 +139,13 @@ impl PartitionLog {
         self.high_watermark
     }
 
-    /// The offset up to which every transaction has ended. There are no transactions yet: the high watermark.
+    /// The offset up to which every transaction has ended.
     pub(crate) fn last_stable_offset(&self) -> i64 {
-        self.high_watermark
+        match self.producers.first_unstable_offset() {
+            None => self.high_watermark,
+            // Retention may have taken the beginning of a transaction (`UnifiedLog.maybeIncrementFirstUnstableOffset`).
+            Some(first) => first.max(self.log_start_offset).min(self.high_watermark),
+        }
     }
 
     /// The offset the next record gets.
@@ -209,7 +223,15 @@ impl PartitionLog {
         true
     }
 
-    fn roll_if_due(&mut self, batch: &Batch, config: &TopicConfig, now: Timestamp) {
+    /// Adds a batch that is at its place.
+    pub(super) fn push(&mut self, batch: Batch, config: &TopicConfig, now: Timestamp) {
+        self.log_end_offset = batch.last_offset() + 1;
+        self.high_watermark = self.log_end_offset;
+        self.active.push(batch, config.index_interval_bytes, now);
+        self.check();
+    }
+
+    pub(super) fn roll_if_due(&mut self, batch: &Batch, config: &TopicConfig, now: Timestamp) {
         if self.active.must_roll(batch, config, now) {
             self.roll();
         }
@@ -217,7 +239,9 @@ impl PartitionLog {
 
     fn check(&self) {
         debug_assert!(
-            self.log_start_offset <= self.high_watermark && self.high_watermark <= self.log_end_offset,
+            self.log_start_offset <= self.last_stable_offset()
+                && self.last_stable_offset() <= self.high_watermark
+                && self.high_watermark <= self.log_end_offset,
             "offsets out of order: {} {} {}",
             self.log_start_offset,
             self.high_watermark,

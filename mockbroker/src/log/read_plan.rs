@@ -74,7 +74,7 @@ impl PartitionLog {
     }
 
     /// The segment and the place in it of the first batch that ends at `offset` or after it.
-    fn locate(&self, offset: i64) -> Option<(usize, usize)> {
+    pub(super) fn locate(&self, offset: i64) -> Option<(usize, usize)> {
         let mut places = (self.segment_of(offset)..self.segment_count()).map(|at| (at, self.segment(at).find(offset)));
         places.find(|&(segment, place)| place < self.segment(segment).entries().len())
     }

@@ -60,7 +60,6 @@ impl BatchBuilder {
     }
 
     /// Adds a record.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the coordinators will write their records with it"))]
     pub(crate) fn push(&mut self, record: NewRecord<'_>) {
         let headers = record.headers.iter().copied();
         let (timestamp, key, value) = (record.timestamp, record.key, record.value);
@@ -72,7 +71,6 @@ impl BatchBuilder {
     /// # Errors
     ///
     /// If the codec fails, or there are more bytes than a batch can have.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the coordinators will write their records with it"))]
     pub(crate) fn build(self, codec: CompressionType) -> Result<Batch, Malformed> {
         let max_timestamp = self.max_timestamp;
         self.finish(codec, TimestampType::CreateTime, max_timestamp)

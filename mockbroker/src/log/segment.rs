@@ -1,6 +1,7 @@
 //! A segment: the unit that is rolled, searched by time, and deleted. In memory it is the list of its batches.
 //!
-//! Kafka's sparse index files are not kept, but their sizes are counted, because a full one rolls the segment.
+//! Of Kafka's sparse index files only what can be seen is kept: which batches have an entry, and how full they are,
+//! because a full one rolls the segment.
 //!
 //! Source: `LogSegment.java`, `OffsetIndex.java`, `TimeIndex.java`.
 
@@ -45,8 +46,9 @@ pub(super) struct Entry {
 #[derive(Debug, Default)]
 struct IndexSizes {
     bytes_since_last_entry: u64,
-    offset_entries: u32,
-    time_entries: u32,
+    /// The offset index: the places of the batches that it has an entry for.
+    offset_entries: Vec<u32>,
+    time_entries: usize,
     last_timestamp: i64,
 }
 
@@ -119,11 +121,20 @@ impl Segment {
         self.aborted.push(transaction);
     }
 
+    /// The last offset of the first batch with an index entry at `position` or after it, counted in bytes from the
+    /// segment's beginning (`OffsetIndex.fetchUpperBoundOffset`).
+    pub(super) fn index_entry_from(&self, position: u64) -> Option<i64> {
+        let entry = |place: &u32| &self.entries[*place as usize];
+        let index = &self.index_sizes.offset_entries;
+        let at = index.partition_point(|place| u64::from(entry(place).position) < position);
+        index.get(at).map(|place| entry(place).batch.last_offset())
+    }
+
     /// How full Kafka's offset index and time index of this segment would be, in bytes.
     pub(super) fn index_bytes(&self) -> (u64, u64) {
-        let bytes = |entries: u32, entry: i32| u64::from(entries) * u64::from(entry.unsigned_abs());
+        let bytes = |entries: usize, entry: i32| entries as u64 * u64::from(entry.unsigned_abs());
         let sizes = &self.index_sizes;
-        (bytes(sizes.offset_entries, OFFSET_ENTRY_BYTES), bytes(sizes.time_entries, TIME_ENTRY_BYTES))
+        (bytes(sizes.offset_entries.len(), OFFSET_ENTRY_BYTES), bytes(sizes.time_entries, TIME_ENTRY_BYTES))
     }
 
     /// The same segment before another one.
@@ -143,7 +154,7 @@ impl Segment {
             self.max_timestamp_entry = self.entries.len();
         }
         let size = batch.size_bytes() as u64;
-        self.index_sizes.count(size, self.max_timestamp, index_interval_bytes);
+        self.index_sizes.count(self.entries.len(), size, self.max_timestamp, index_interval_bytes);
         let position = u32::try_from(self.size_bytes).expect("segment.bytes keeps a segment below 2 GiB");
         self.entries.push(Entry { batch, position });
         self.size_bytes += size;
@@ -232,9 +243,9 @@ impl Segment {
 
 impl IndexSizes {
     /// An entry is written once more than `interval` bytes were appended since the last one (`LogSegment.append`).
-    fn count(&mut self, size: u64, max_timestamp: i64, interval: i32) {
+    fn count(&mut self, place: usize, size: u64, max_timestamp: i64, interval: i32) {
         if self.bytes_since_last_entry > interval.max(0).cast_unsigned().into() {
-            self.offset_entries += 1;
+            self.offset_entries.push(u32::try_from(place).expect("a segment has fewer batches than bytes"));
             if max_timestamp > self.last_timestamp {
                 self.time_entries += 1;
                 self.last_timestamp = max_timestamp;
@@ -246,7 +257,7 @@ impl IndexSizes {
 
     /// The time index keeps its last slot for the entry that is written when the segment is rolled.
     fn any_full(&self, index_bytes: i32) -> bool {
-        let slots = |entry_bytes: i32| (index_bytes / entry_bytes).max(0).cast_unsigned();
-        self.offset_entries >= slots(OFFSET_ENTRY_BYTES) || self.time_entries + 1 >= slots(TIME_ENTRY_BYTES)
+        let slots = |entry_bytes: i32| usize::try_from(index_bytes / entry_bytes).unwrap_or(0);
+        self.offset_entries.len() >= slots(OFFSET_ENTRY_BYTES) || self.time_entries + 1 >= slots(TIME_ENTRY_BYTES)
     }
 }

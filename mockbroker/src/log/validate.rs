@@ -8,6 +8,7 @@ use kafka_protocol::error::ResponseError;
 
 use super::batch::{Batch, Compression};
 use super::compression;
+use super::producer_state::Origin;
 use super::rebuild;
 use super::record_walk::{RecordShape, walk, walk_compressed};
 use super::records::Malformed;
@@ -20,6 +21,7 @@ use crate::time::Timestamp;
 pub(crate) struct ValidBatch {
     batch: Batch,
     log_append_time_ms: i64,
+    origin: Origin,
 }
 
 /// Checks `batch` against the rules for clients at the time `now`.
@@ -46,14 +48,25 @@ pub(crate) fn validate(batch: Batch, config: &TopicConfig, now: Timestamp) -> Re
         TimestampType::CreateTime => -1,
         TimestampType::LogAppendTime => now.as_millis(),
     };
-    Ok(ValidBatch { batch, log_append_time_ms })
+    Ok(ValidBatch { batch, log_append_time_ms, origin: Origin::Client })
 }
 
 impl ValidBatch {
-    /// A batch that the broker made itself: offsets, groups, markers.
-    #[expect(dead_code, reason = "the coordinators will write their records with it")]
+    /// A batch that a coordinator of this cluster made.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the coordinators will write their records with it"))]
     pub(crate) fn of_broker(batch: Batch) -> Self {
-        Self { batch, log_append_time_ms: -1 }
+        Self { batch, log_append_time_ms: -1, origin: Origin::Coordinator }
+    }
+
+    /// The same batch, whose transaction's coordinator said that the partition is in it.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the transaction coordinator is not wired up yet"))]
+    pub(crate) fn verified(self) -> Self {
+        Self { origin: Origin::Verified, ..self }
+    }
+
+    /// How it came.
+    pub(super) fn origin(&self) -> Origin {
+        self.origin
     }
 
     /// What the answer says of time: the broker's for LogAppendTime, else -1.

@@ -42,7 +42,7 @@ mod timers;
 mod topics;
 
 #[cfg(test)]
-pub(in crate::group) mod tests;
+mod tests;
 
 pub(crate) use assignor::Assignor;
 pub(crate) use commit::{CommitScope, CommitterEpoch, OffsetCommitter};

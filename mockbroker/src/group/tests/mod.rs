@@ -1,14 +1,10 @@
 //! Machine tests of the group coordinator. Every step goes through [`kit`], which holds the machine to its contract.
 
-mod classic_members;
 mod describe;
-mod downgrade;
 mod expiry;
 mod join;
 mod kit;
 mod load;
-mod mixed_kit;
-mod mixed_property;
 mod offsets;
 mod property;
 mod rebalance;
@@ -16,4 +12,3 @@ mod record;
 mod session;
 mod static_members;
 mod sync;
-mod upgrade;

@@ -15,4 +15,5 @@ mod rebuild;
 mod retention;
 mod segment;
 mod sole_batch;
+mod transactions;
 mod validate;

@@ -4,7 +4,7 @@
 mod commit;
 mod describe;
 mod epochs;
-pub(in crate::group) mod kit;
+mod kit;
 mod members;
 mod reconcile;
 mod regex;
