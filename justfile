@@ -32,9 +32,10 @@ fidelity:
 fidelity-kafka:
     tests/real-kafka/real-kafka exec -- cargo test --no-fail-fast -p system-tests --test fidelity --test hostile
 
-# What a real Kafka and the mock answer to the same requests, field by field.
+# What a real Kafka and the mock answer to the same requests, field by field: one node, then three.
 differential:
     tests/real-kafka/real-kafka exec -- cargo test -p system-tests --test differential -- --nocapture
+    tests/real-kafka/real-kafka exec --brokers 3 -- cargo test -p system-tests --test differential -- --nocapture
 
 # The same against what a real Kafka answered before.
 wire:
@@ -44,9 +45,10 @@ wire:
 tables:
     INSTA_UPDATE=always cargo test -p mockbroker advertised
 
-# Writes down what a real Kafka answers now, in fixtures/wire.
+# Writes down what a real Kafka answers now, in fixtures/wire. ONLY=groups takes only the programs whose names begin so.
 capture:
     CAPTURE="Apache Kafka 4.3.1, $(date -u +%F), just capture" tests/real-kafka/real-kafka exec -- cargo test -p system-tests --test differential -- --nocapture
+    CAPTURE="Apache Kafka 4.3.1, $(date -u +%F), just capture" tests/real-kafka/real-kafka exec --brokers 3 -- cargo test -p system-tests --test differential -- --nocapture
 
 # A cluster of three nodes, asked of three real ones.
 leaders-kafka:

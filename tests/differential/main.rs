@@ -1,12 +1,14 @@
 //! The differential run: what a real Kafka and the mock answer to the same requests, field by field.
 //!
 //! `just differential` starts the Kafka; without `KAFKA_BOOTSTRAP` there is nothing to compare with, and that is said.
+//! As many nodes as `KAFKA_BOOTSTRAP` names are asked what the scenarios of so many nodes ask: one, or three.
 //! What Kafka once answered is compared in target `wire`, which needs none. `CAPTURE=<head line>` writes that evidence
 //! to `fixtures/wire` (`just capture`). `ONLY=<name>` runs the scenarios whose name begins so.
 
 use std::env;
 
-use system_tests::judge::{self, Difference, capture, compare, explained};
+use system_tests::judge::explained::{EXPLAINED, Explained};
+use system_tests::judge::{self, Difference, capture, compare};
 use system_tests::scenarios;
 use system_tests::world::Broker;
 
@@ -18,18 +20,22 @@ async fn the_mock_answers_as_kafka_does() {
         return;
     };
     let only = env::var("ONLY").unwrap_or_default();
-    let mock = judge::mock().await;
+    let nodes = kafka.nodes().len();
+    let mock = judge::mock_of(nodes).await;
     let capturing = env::var("CAPTURE");
     // Captures are to differ where Kafka does, not in the names.
     let base = if capturing.is_ok() { "kept".to_owned() } else { format!("{:06x}", fastrand::u32(..1 << 24)) };
     let mut found: Vec<Difference> = Vec::new();
     let mut transcripts = Vec::new();
-    for scenario in scenarios::all().iter().filter(|scenario| scenario.name.starts_with(&only)) {
+    let chosen: Vec<_> =
+        scenarios::all().filter(|scenario| scenario.nodes == nodes && scenario.name.starts_with(&only)).collect();
+    assert!(scenarios::all().any(|scenario| scenario.name.starts_with(&only)), "no scenario begins with {only:?}");
+    for scenario in &chosen {
         for version in scenarios::versions(scenario.api_key) {
-            let theirs = scenario.run(kafka.address(), version, &base).await;
-            let ours = scenario.run(mock.address(), version, &base).await;
+            let theirs = scenario.run(&kafka, version, &base).await;
+            let ours = scenario.run(&mock, version, &base).await;
             found.extend(compare::differences(scenario, &theirs, &ours));
-            transcripts.push((*scenario, theirs));
+            transcripts.push((**scenario, theirs));
         }
     }
     let steps: usize = transcripts.iter().map(|(_, transcript)| transcript.steps.len()).sum();
@@ -38,8 +44,8 @@ async fn the_mock_answers_as_kafka_does() {
         let files = capture::write(&transcripts, &head).expect("fixtures/wire can be written");
         println!("{files} files in fixtures/wire");
     }
-    let listed: Vec<_> =
-        explained::EXPLAINED.iter().filter(|entry| entry.scenario.starts_with(&only)).copied().collect();
+    let is_of = |entry: &&Explained| chosen.iter().any(|scenario| scenario.name == entry.scenario);
+    let listed: Vec<_> = EXPLAINED.iter().filter(is_of).copied().collect();
     if let Some(report) = compare::report(&found, &listed) {
         panic!("{report}");
     }

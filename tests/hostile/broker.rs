@@ -139,7 +139,6 @@ async fn parked(broker: &MockBroker) {
 /// Every question that was asked of a real Kafka and kept (`fixtures/wire`), as frames.
 fn captured() -> Arc<[Bytes]> {
     let runs = scenarios::all()
-        .iter()
         .flat_map(|scenario| scenarios::versions(scenario.api_key).map(move |version| (scenario, version)));
     let steps = runs.filter_map(|(scenario, version)| capture::read(scenario, version)).flat_map(|run| run.steps);
     let frames: Arc<[Bytes]> = steps.map(|step| step.request).collect();

@@ -47,6 +47,12 @@ impl Broker {
         &self.bootstrap[0]
     }
 
+    /// `host:port` of every node, by id.
+    #[must_use]
+    pub fn nodes(&self) -> &[String] {
+        &self.bootstrap
+    }
+
     /// What a client takes as its bootstrap servers.
     #[must_use]
     pub fn bootstrap(&self) -> String {

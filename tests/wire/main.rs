@@ -13,7 +13,6 @@ use system_tests::{Value, api, codec, scenarios, value};
 /// Every capture, with the program it is of.
 fn captures() -> Vec<(&'static Scenario, Transcript)> {
     let runs = scenarios::all()
-        .iter()
         .flat_map(|scenario| scenarios::versions(scenario.api_key).map(move |version| (scenario, version)));
     runs.map(|(scenario, version)| {
         let captured = capture::read(scenario, version);
@@ -25,12 +24,13 @@ fn captures() -> Vec<(&'static Scenario, Transcript)> {
 #[tokio::test]
 async fn the_mock_answers_as_kafka_did() {
     // Issue 4; the head of each file says which Kafka, and when.
-    let mock = judge::mock().await;
+    let mocks = [judge::mock_of(1).await, judge::mock_of(3).await];
     let mut found: Vec<Difference> = Vec::new();
     for (scenario, kafka) in captures() {
         let base = kafka.token.split_once('-').map_or("", |(base, _)| base).to_owned();
-        let ours = scenario.run(mock.address(), kafka.version, &base).await;
-        let same = normal::questions(&kafka) == normal::questions(&ours);
+        let mock = mocks.iter().find(|mock| mock.nodes().len() == scenario.nodes).expect("one node, or three");
+        let ours = scenario.run(mock, kafka.version, &base).await;
+        let same = ours.stopped.is_some() || normal::questions(&kafka) == normal::questions(&ours);
         assert!(same, "{} v{} asks other things than when it was captured: just capture", scenario.name, kafka.version);
         found.extend(compare::differences(scenario, &kafka, &ours));
     }

@@ -1,17 +1,20 @@
-//! Transcripts of a real Kafka as files: `fixtures/wire/<key>_<api>/v<version>.hex`, one for each version of each API.
+//! Transcripts of a real Kafka as files: `fixtures/wire/<key>_<api>/v<version>.hex`, one for each version of each API, and
+//! `v<version>-<n>-nodes.hex` for the programs about a cluster of several nodes.
 //!
 //! A file is a head of `#` lines, then for each step a line `= scenario: step`, a line `token ...`, and two frames
 //! without their lengths in hex, `> ` before the request and `< ` before the answer, longer ones on several lines. What
-//! was not answered has `< closed` or `< silent`.
+//! was not answered has `< closed`, `< silent` or `< stuck`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use bytes::Bytes;
 
-use crate::judge::run::{Outcome, Scenario, Step, Transcript, message};
+use crate::judge::run::{Scenario, message};
+use crate::judge::transcript::{Outcome, Step, Transcript};
+use crate::scenarios;
 
 /// Bytes in a line of hex.
 const LINE: usize = 58;
@@ -22,37 +25,84 @@ pub fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/wire")
 }
 
-/// The file of one version of one API.
+/// The file that has a scenario at one version of its API.
 #[must_use]
-pub fn file(api_key: i16, version: i16) -> PathBuf {
-    directory().join(format!("{api_key}_{}", message(api_key).name)).join(format!("v{version}.hex"))
+pub fn file(scenario: &Scenario, version: i16) -> PathBuf {
+    let name = match scenario.nodes {
+        1 => format!("v{version}.hex"),
+        nodes => format!("v{version}-{nodes}-nodes.hex"),
+    };
+    directory().join(format!("{}_{}", scenario.api_key, message(scenario.api_key).name)).join(name)
 }
 
-/// Writes all transcripts, one file for each API and version; `head` says where they come from.
+/// Writes these transcripts, one file for each API and version; `head` says where they come from. What a file has of other
+/// programs stays in it.
 ///
 /// # Errors
 ///
 /// What the file system says.
 pub fn write(transcripts: &[(Scenario, Transcript)], head: &str) -> io::Result<usize> {
-    let mut files: BTreeMap<PathBuf, String> = BTreeMap::new();
-    for (scenario, transcript) in transcripts {
-        let text = files.entry(file(scenario.api_key, transcript.version)).or_insert_with(|| format!("# {head}\n"));
-        for step in &transcript.steps {
-            let _ = writeln!(text, "\n= {}: {}\ntoken {}", transcript.scenario, step.label, transcript.token);
-            put_hex(text, '>', &step.request);
-            match &step.outcome {
-                Outcome::Answer(frame) => put_hex(text, '<', frame),
-                Outcome::Closed => text.push_str("< closed\n"),
-                Outcome::Silent => text.push_str("< silent\n"),
-                Outcome::Stuck => text.push_str("< stuck\n"),
-            }
-        }
+    let mut files: BTreeMap<PathBuf, Vec<&(Scenario, Transcript)>> = BTreeMap::new();
+    for captured in transcripts {
+        files.entry(file(&captured.0, captured.1.version)).or_default().push(captured);
     }
-    for (path, text) in &files {
+    for (path, captured) in &files {
+        let mut sections = sections(&fs::read_to_string(path).unwrap_or_default());
+        for (scenario, transcript) in captured {
+            sections.insert(scenario.name.to_owned(), (format!("# {head}"), text(transcript)));
+        }
         fs::create_dir_all(path.parent().expect("a file is in a directory"))?;
-        fs::write(path, text)?;
+        fs::write(path, joined(&sections))?;
     }
     Ok(files.len())
+}
+
+/// By program, where it comes from and its steps.
+type Sections = HashMap<String, (String, String)>;
+
+fn sections(file: &str) -> Sections {
+    let (mut sections, mut head, mut name) = (Sections::new(), "", "");
+    for line in file.lines().filter(|line| !line.is_empty()) {
+        if line.starts_with('#') {
+            head = line;
+            continue;
+        }
+        let title = line.strip_prefix("= ").and_then(|title| title.split_once(": "));
+        if let Some((scenario, _)) = title {
+            name = scenario;
+        }
+        let (_, text) = sections.entry(name.to_owned()).or_insert_with(|| (head.to_owned(), String::new()));
+        let _ = writeln!(text, "{}{line}", if title.is_some() { "\n" } else { "" });
+    }
+    sections
+}
+
+/// A file, its programs in the order in which they run. A head holds until the next one.
+fn joined(sections: &Sections) -> String {
+    let (mut file, mut last) = (String::new(), "");
+    for (head, text) in scenarios::all().filter_map(|scenario| sections.get(scenario.name)) {
+        if head != last {
+            let _ = writeln!(file, "{}{head}", if file.is_empty() { "" } else { "\n" });
+        }
+        file.push_str(text);
+        last = head;
+    }
+    file
+}
+
+fn text(transcript: &Transcript) -> String {
+    let mut text = String::new();
+    for step in &transcript.steps {
+        let _ = writeln!(text, "\n= {}: {}\ntoken {}", transcript.scenario, step.label, transcript.token);
+        put_hex(&mut text, '>', &step.request);
+        match &step.outcome {
+            Outcome::Answer(frame) => put_hex(&mut text, '<', frame),
+            Outcome::Closed => text.push_str("< closed\n"),
+            Outcome::Silent => text.push_str("< silent\n"),
+            Outcome::Stuck => text.push_str("< stuck\n"),
+        }
+    }
+    text
 }
 
 fn put_hex(text: &mut String, mark: char, bytes: &[u8]) {
@@ -72,10 +122,9 @@ fn put_hex(text: &mut String, mark: char, bytes: &[u8]) {
 /// If the file is not as [`write()`] writes it.
 #[must_use]
 pub fn read(scenario: &Scenario, version: i16) -> Option<Transcript> {
-    let path = file(scenario.api_key, version);
+    let path = file(scenario, version);
     let text = fs::read_to_string(&path).ok()?;
-    let mut transcript =
-        Transcript { scenario: scenario.name.to_owned(), version, token: String::new(), steps: vec![] };
+    let mut transcript = Transcript::new(scenario, version, String::new());
     for block in text.split("\n= ").skip(1) {
         let (title, rest) = block.split_once('\n').expect("a title is a line");
         let (name, label) = title.split_once(": ").expect("a title is a scenario and a step");
@@ -104,4 +153,17 @@ fn step(label: &str, frames: &str) -> Step {
 fn from_hex(text: &str) -> Bytes {
     let digit = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).expect("two hex digits");
     (0..text.len()).step_by(2).map(digit).collect::<Vec<_>>().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_taken_apart_goes_together_to_the_same_text() {
+        for scenario in scenarios::all() {
+            let Ok(text) = fs::read_to_string(file(scenario, 1)) else { continue };
+            assert_eq!(joined(&sections(&text)), text, "{}", scenario.name);
+        }
+    }
 }

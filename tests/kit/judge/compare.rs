@@ -6,7 +6,8 @@ use std::fmt::Write;
 use crate::Value;
 use crate::judge::explained::Explained;
 use crate::judge::normal;
-use crate::judge::run::{Scenario, Transcript, message};
+use crate::judge::run::{Scenario, message};
+use crate::judge::transcript::Transcript;
 
 /// How much of a value a report shows.
 const SHOWN: usize = 300;
@@ -41,9 +42,12 @@ pub struct Difference {
 pub fn differences(scenario: &Scenario, kafka: &Transcript, mock: &Transcript) -> Vec<Difference> {
     let labels =
         |transcript: &Transcript| -> Vec<String> { transcript.steps.iter().map(|step| step.label.clone()).collect() };
-    assert_eq!(labels(kafka), labels(mock), "the steps of {} v{}", scenario.name, kafka.version);
+    let (theirs, ours) = (labels(kafka), labels(mock));
+    // A program that stopped has no more to say.
+    let same = if mock.stopped.is_some() { theirs.starts_with(&ours) } else { theirs == ours };
+    assert!(same, "the steps of {} v{} are {theirs:?} with Kafka and {ours:?}", scenario.name, kafka.version);
+    let mut found = around(scenario, mock);
     let (kafkas, mocks) = (normal::answers(kafka), normal::answers(mock));
-    let mut found = Vec::new();
     for ((step, kafka_answer), mock_answer) in kafka.steps.iter().zip(&kafkas).zip(&mocks) {
         let mut fields = Vec::new();
         compare("", kafka_answer, mock_answer, &mut fields);
@@ -57,6 +61,29 @@ pub fn differences(scenario: &Scenario, kafka: &Transcript, mock: &Transcript) -
             rule: scenario.rule,
             version: step.version,
         }));
+    }
+    found
+}
+
+/// What came between the steps of the mock, or after them.
+fn around(scenario: &Scenario, mock: &Transcript) -> Vec<Difference> {
+    let difference = |step: String, path: &str, kafka: &str, mock_said: &str| Difference {
+        scenario: scenario.name,
+        step,
+        path: path.to_owned(),
+        kafka: kafka.to_owned(),
+        mock: mock_said.to_owned(),
+        api: message(scenario.api_key).name,
+        rule: scenario.rule,
+        version: mock.version,
+    };
+    let in_vain = mock.in_vain.iter();
+    let mut found: Vec<_> = in_vain
+        .map(|asked| difference("(a wait)".to_owned(), asked, "answers as the program waits for", "never does"))
+        .collect();
+    if let Some(why) = &mock.stopped {
+        let after = mock.steps.last().map_or("the start", |step| &step.label);
+        found.push(difference(format!("(after {after})"), "", "lets the program go on", why));
     }
     found
 }
@@ -129,4 +156,50 @@ fn shown(text: &str) -> String {
         let _ = write!(cut, "... ({} bytes)", text.len());
     }
     cut
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api;
+    use crate::judge::transcript::{Outcome, Step};
+    use crate::scenarios;
+
+    fn transcript(scenario: &Scenario, labels: &[&str]) -> Transcript {
+        let mut transcript = Transcript::new(scenario, 0, "token".to_owned());
+        let step = |label: &&str| Step {
+            label: (*label).to_owned(),
+            api_key: api::API_VERSIONS,
+            version: 0,
+            request: Vec::new().into(),
+            outcome: if label.is_empty() { Outcome::Silent } else { Outcome::Closed },
+        };
+        transcript.steps = labels.iter().map(step).collect();
+        transcript
+    }
+
+    #[test]
+    fn a_wait_in_vain_and_a_program_that_stopped_are_differences_and_hide_nothing_before_them() {
+        let scenario = scenarios::all().next().expect("there are some");
+        let kafka = transcript(scenario, &["one", "two", "three"]);
+        let mut mock = transcript(scenario, &["one", "two"]);
+        mock.steps[1].outcome = Outcome::Silent;
+        mock.in_vain.push("a topic".to_owned());
+        mock.stopped = Some("no field".to_owned());
+        let found = differences(scenario, &kafka, &mock);
+        let shown: Vec<_> = found.iter().map(|it| (it.step.as_str(), it.path.as_str(), it.mock.as_str())).collect();
+        let silent = r#""does not answer, but the next request""#;
+        assert_eq!(
+            shown,
+            [("(a wait)", "a topic", "never does"), ("(after two)", "", "no field"), ("two", "", silent),]
+        );
+        assert!(report(&found, &[]).expect("differences").contains("3 unexplained"));
+    }
+
+    #[test]
+    #[should_panic(expected = "the steps of")]
+    fn a_program_that_did_not_stop_has_to_ask_the_same_of_both() {
+        let scenario = scenarios::all().next().expect("there are some");
+        drop(differences(scenario, &transcript(scenario, &["one", "two"]), &transcript(scenario, &["one"])));
+    }
 }

@@ -25,6 +25,9 @@ pub const EXPLAINED: &[Explained] = &[
     entry("common.api_versions", "*", "supported_features", FEATURES),
     entry("common.list_offsets", "a version too high", "", CODEC),
     entry("configs.describe", "documentation*", "*", "the texts of Kafka's documentation are not in the mock"),
+    entry("nodes.api_versions", "*", "api_keys[2].max_version", CODEC),
+    entry("nodes.api_versions", "*", "finalized_features", FEATURES),
+    entry("nodes.api_versions", "*", "supported_features", FEATURES),
     entry("offsets.producer_ids", "*, transactional", "error_code", "transactions are not modelled"),
     entry("produce.request_refusals", "null records", "", "Kafka never answers; a hang helps nobody"),
 ];

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 
 use crate::batch::{Batch, HEADER_SIZE, LOG_APPEND_TIME};
-use crate::judge::run::{Outcome, Transcript};
+use crate::judge::transcript::{Outcome, Transcript};
 use crate::{Value, api, scenarios, value};
 
 /// One kind of difference that is none.
@@ -28,13 +28,17 @@ pub enum How {
     Mask,
     /// It is the nth one of its kind that this transcript shows. What is less than this is compared as it is.
     Number(i64),
+    /// The same where there is a choice: with several nodes.
+    MaskOfSeveral,
     /// The elements of the array are sorted.
     Sort,
+    /// The same for an answer to such a question.
+    SortIf(fn(&Value) -> bool),
     /// Record batches are compared field by field.
     Batches,
     /// APIs that the mock does not serve are left out.
     Served,
-    /// Entries of configs that say where this broker is are left without their value.
+    /// Configs that say where this broker is are left without that value.
     Whereabouts,
 }
 
@@ -42,7 +46,8 @@ const fn rule(api_key: Option<i16>, path: &'static str, how: How, reason: &'stat
     Rule { api_key, path, how, reason }
 }
 
-const MAPS: &str = "the answers come out of hash maps in Kafka";
+const ANY_NODE: &str = "brokers name any node that is up (KRaftMetadataCache.getRandomAliveBrokerId)";
+const BY_PARTITION: &str = "ReplicaManager answers with a hash map, by partition";
 
 /// The fields that say which element of an array it is.
 const IDENTITY: &[&str] = &[
@@ -57,42 +62,46 @@ const IDENTITY: &[&str] = &[
     "resource_name",
 ];
 
-/// All of them. Two more hold everywhere: ids (`uuid`) are numbered in the order in which they appear, and the token of
+/// All of them; an array that is not sorted here has an order in Kafka, which is compared. Two more hold everywhere: ids (`uuid`) are numbered in the order in which they appear, and the token of
 /// the run is a star wherever text has it.
 pub const RULES: &[Rule] = &[
     rule(None, "*.throttle_time_ms", How::Mask, "a quota's delay is a time"),
     rule(Some(api::METADATA), "brokers.port", How::Mask, "where the broker listens"),
-    rule(Some(api::METADATA), "topics", How::Sort, MAPS),
+    rule(Some(api::METADATA), "controller_id", How::MaskOfSeveral, ANY_NODE),
+    rule(Some(api::METADATA), "topics", How::SortIf(asks_for_all_topics), "TopicsImage.topicsByName is a hash map"),
     rule(Some(api::METADATA), "cluster_id", How::Mask, "given to a cluster when its storage is formatted"),
     rule(Some(api::DESCRIBE_CLUSTER), "brokers.port", How::Mask, "where the broker listens"),
+    rule(Some(api::DESCRIBE_CLUSTER), "controller_id", How::MaskOfSeveral, ANY_NODE),
     rule(Some(api::DESCRIBE_CLUSTER), "cluster_id", How::Mask, "given to a cluster when its storage is formatted"),
     rule(Some(api::FIND_COORDINATOR), "port", How::Mask, "where the broker listens"),
     rule(Some(api::FIND_COORDINATOR), "coordinators.port", How::Mask, "where the broker listens"),
+    rule(Some(api::PRODUCE), "node_endpoints.port", How::Mask, "where the broker listens"),
+    rule(Some(api::FETCH), "node_endpoints.port", How::Mask, "where the broker listens"),
     rule(Some(api::API_VERSIONS), "finalized_features_epoch", How::Mask, "an offset of the metadata log"),
     rule(Some(api::API_VERSIONS), "api_keys", How::Served, "what is not modelled is not advertised (COMPATIBILITY.md)"),
     rule(Some(api::DELETE_TOPICS), "responses", How::Sort, "ControllerApis.deleteTopics shuffles them"),
     rule(Some(api::DESCRIBE_CONFIGS), "results.configs", How::Sort, "the order is that of a hash map in Kafka"),
     rule(Some(api::DESCRIBE_CONFIGS), "results.configs", How::Whereabouts, "addresses and directories"),
-    rule(Some(api::CREATE_TOPICS), "topics", How::Sort, "refusals and successes come out of hash maps in Kafka"),
-    rule(Some(api::LIST_OFFSETS), "topics", How::Sort, MAPS),
-    rule(Some(api::LIST_OFFSETS), "topics.partitions", How::Sort, MAPS),
-    rule(Some(api::DELETE_RECORDS), "topics", How::Sort, MAPS),
-    rule(Some(api::DELETE_RECORDS), "topics.partitions", How::Sort, MAPS),
-    rule(Some(api::OFFSET_FOR_LEADER_EPOCH), "topics", How::Sort, MAPS),
-    rule(Some(api::OFFSET_FOR_LEADER_EPOCH), "topics.partitions", How::Sort, MAPS),
-    rule(Some(api::PRODUCE), "responses", How::Sort, MAPS),
-    rule(Some(api::PRODUCE), "responses.partition_responses", How::Sort, MAPS),
-    rule(Some(api::ALTER_CONFIGS), "responses", How::Sort, MAPS),
-    rule(Some(api::INCREMENTAL_ALTER_CONFIGS), "responses", How::Sort, MAPS),
-    rule(Some(api::CREATE_PARTITIONS), "results", How::Sort, MAPS),
-    rule(Some(api::LIST_CONFIG_RESOURCES), "config_resources", How::Sort, MAPS),
-    rule(Some(api::API_VERSIONS), "supported_features", How::Sort, MAPS),
-    rule(Some(api::API_VERSIONS), "finalized_features", How::Sort, MAPS),
+    rule(Some(api::CREATE_TOPICS), "topics", How::Sort, "ReplicationControlManager.createTopics has two hash maps"),
+    rule(Some(api::LIST_OFFSETS), "topics", How::Sort, BY_PARTITION),
+    rule(Some(api::LIST_OFFSETS), "topics.partitions", How::Sort, BY_PARTITION),
+    rule(Some(api::DELETE_RECORDS), "topics", How::Sort, BY_PARTITION),
+    rule(Some(api::DELETE_RECORDS), "topics.partitions", How::Sort, BY_PARTITION),
+    rule(Some(api::PRODUCE), "responses", How::Sort, BY_PARTITION),
+    rule(Some(api::PRODUCE), "responses.partition_responses", How::Sort, BY_PARTITION),
+    rule(Some(api::CREATE_PARTITIONS), "results", How::Sort, "ControllerApis.createPartitions has a hash set of names"),
+    rule(Some(api::API_VERSIONS), "supported_features", How::Sort, "features are in hash maps, by name"),
+    rule(Some(api::API_VERSIONS), "finalized_features", How::Sort, "features are in hash maps, by name"),
     rule(Some(api::FETCH), "*.records", How::Batches, "ids of producers and times are in them"),
     rule(Some(api::FETCH), "session_id", How::Number(1), "random (FetchSessionCache.newSessionId)"),
     rule(Some(api::INIT_PRODUCER_ID), "producer_id", How::Number(0), "the next one of a block"),
     rule(Some(api::PRODUCE), "*.log_append_time_ms", How::Number(1), "a time"),
 ];
+
+/// Metadata v0 asks for all with an empty array, later versions with a null.
+fn asks_for_all_topics(question: &Value) -> bool {
+    question.is_null() || matches!(&question["topics"], Value::Null) || question["topics"].array().is_empty()
+}
 
 /// What questions have in them of the answers before. Batches carry ids of producers, and some are nonsense on purpose.
 const OF_QUESTIONS: &[Rule] = &[
@@ -100,18 +109,8 @@ const OF_QUESTIONS: &[Rule] = &[
     rule(Some(api::PRODUCE), "*.records", How::Mask, "ids of producers are in them"),
 ];
 
-/// Configs of a broker that say where it is and not how it behaves.
-const WHEREABOUTS: &[&str] = &[
-    "advertised.listeners",
-    "controller.quorum.voters",
-    "listeners",
-    "log.dir",
-    "log.dirs",
-    "broker.rack",
-    // The mock has no listener for controllers and knows its own by no name.
-    "inter.broker.listener.name",
-    "listener.security.protocol.map",
-];
+/// Configs of a broker that say where it is and not how it behaves. That they are set, and where, is compared.
+const WHEREABOUTS: &[&str] = &["advertised.listeners", "controller.quorum.voters", "listeners", "log.dirs"];
 
 /// What the broker did in each step, made comparable.
 ///
@@ -120,13 +119,14 @@ const WHEREABOUTS: &[&str] = &[
 /// If an answer is not one; [`crate::judge::Run`] has looked at each before.
 #[must_use]
 pub fn answers(transcript: &Transcript) -> Vec<Value> {
-    let mut seen = Seen { rules: RULES, token: &transcript.token, numbers: HashMap::new() };
+    let mut seen = Seen::new(RULES, transcript);
     let answers = transcript.steps.iter().map(|step| match step.outcome {
         Outcome::Closed => Value::from("closes the connection"),
         Outcome::Silent => Value::from("does not answer, but the next request"),
         Outcome::Stuck => Value::from("never answers"),
         Outcome::Answer(_) => {
             let answer = step.answer().unwrap_or_else(|fault| panic!("{}: {fault}", step.label));
+            seen.question = step.question().unwrap_or(Value::Null);
             seen.normalize(step.api_key, "", answer)
         }
     });
@@ -136,7 +136,7 @@ pub fn answers(transcript: &Transcript) -> Vec<Value> {
 /// The questions, made comparable; null for what is no request.
 #[must_use]
 pub fn questions(transcript: &Transcript) -> Vec<Value> {
-    let mut seen = Seen { rules: OF_QUESTIONS, token: &transcript.token, numbers: HashMap::new() };
+    let mut seen = Seen::new(OF_QUESTIONS, transcript);
     let steps = transcript.steps.iter();
     steps
         .map(|step| step.question().map_or(Value::Null, |question| seen.normalize(step.api_key, "", question)))
@@ -147,11 +147,19 @@ pub fn questions(transcript: &Transcript) -> Vec<Value> {
 struct Seen<'a> {
     rules: &'static [Rule],
     token: &'a str,
+    several_nodes: bool,
+    /// What is being answered; null for what is no request.
+    question: Value,
     /// By kind, what was seen, in order.
     numbers: HashMap<String, Vec<String>>,
 }
 
-impl Seen<'_> {
+impl<'a> Seen<'a> {
+    fn new(rules: &'static [Rule], transcript: &'a Transcript) -> Self {
+        let several_nodes = transcript.nodes > 1;
+        Self { rules, token: &transcript.token, several_nodes, question: Value::Null, numbers: HashMap::new() }
+    }
+
     fn normalize(&mut self, api_key: i16, path: &str, value: Value) -> Value {
         let all = self.rules;
         let rules = || all.iter().filter(|rule| rule.is_for(api_key, path));
@@ -160,7 +168,7 @@ impl Seen<'_> {
             Value::Uuid(id) if !id.is_nil() => self.number("id", &id.to_string()),
             Value::Array(mut elements) => {
                 // Before anything in them is numbered: the numbers go by the order.
-                if rules().any(|rule| matches!(rule.how, How::Sort)) {
+                if rules().any(|rule| self.is_sorted(rule.how)) {
                     elements.sort_by_cached_key(|element| self.identity(element));
                 }
                 Value::Array(elements.into_iter().map(|element| self.normalize(api_key, path, element)).collect())
@@ -180,17 +188,26 @@ impl Seen<'_> {
         value
     }
 
+    fn is_sorted(&self, how: How) -> bool {
+        match how {
+            How::Sort => true,
+            How::SortIf(is_such) => is_such(&self.question),
+            _ => false,
+        }
+    }
+
     fn apply(&mut self, how: How, path: &str, value: Value) -> Value {
         match (how, value) {
             (_, Value::Null) => Value::Null,
-            (How::Mask, _) => Value::from("(masked)"),
+            (How::MaskOfSeveral, value) if !self.several_nodes => value,
+            (How::Mask | How::MaskOfSeveral, _) => Value::from("(masked)"),
             (How::Number(least), Value::Int(number)) if number >= least => {
                 let kind = path.rsplit('.').next().unwrap_or(path).to_owned();
                 self.number(&kind, &number.to_string())
             }
             (How::Batches, Value::Bytes(bytes)) => self.batches(bytes),
             (How::Served, Value::Array(mut entries)) => {
-                entries.retain(|entry| scenarios::all().iter().any(|known| entry["api_key"] == known.api_key));
+                entries.retain(|entry| scenarios::all().any(|known| entry["api_key"] == known.api_key));
                 Value::Array(entries)
             }
             (How::Whereabouts, Value::Array(entries)) => Value::Array(entries.into_iter().map(without_place).collect()),
@@ -257,14 +274,17 @@ impl Rule {
     }
 }
 
-/// A config entry without its value and where that comes from, if that is an address or a directory.
+/// A config entry, or a synonym, without its value if that is an address or a directory.
 fn without_place(entry: Value) -> Value {
     let Value::Struct(fields) = entry else { return entry };
     let hidden = fields.iter().any(|(name, value)| {
         *name == "name" && WHEREABOUTS.iter().any(|place| matches!(value, Value::Str(text) if text == place))
     });
     let fields = fields.into_iter().map(|(name, value)| match (name, value) {
-        ("value" | "config_source" | "synonyms", _) if hidden => (name, Value::from("(masked)")),
+        ("value", Value::Str(_)) if hidden => (name, Value::from("(masked)")),
+        ("synonyms", Value::Array(synonyms)) if hidden => {
+            (name, Value::Array(synonyms.into_iter().map(without_place).collect()))
+        }
         (name, value) => (name, value),
     });
     Value::Struct(fields.collect())

@@ -1,16 +1,23 @@
 //! One program of requests against one broker. What is recorded as a step is compared; what sets it up is not.
 
-use std::pin::Pin;
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
-use mockbroker::schema::{self, Field, Kind, Message};
+use bytes::Bytes;
+use mockbroker::schema;
 use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::batch::Batch;
-use crate::raw::{self, patiently};
-use crate::{Raw, Value, api, codec, value};
+use crate::judge::transcript::{Outcome, Step, Transcript};
+use crate::raw::{self, PATIENCE};
+use crate::world::Broker;
+use crate::{Raw, Value, api, value};
+
+pub use crate::judge::transcript::{body_of, fitting, message};
 
 /// The correlation id of the question that follows one that is not to be answered.
 const PROBE: i32 = 1_000_000;
@@ -27,49 +34,10 @@ pub struct Scenario {
     pub api_key: i16,
     /// Where the rules are.
     pub rule: &'static str,
+    /// How many nodes the cluster has.
+    pub nodes: usize,
     /// The requests.
     pub program: for<'a> fn(&'a mut Run) -> Pin<Box<dyn Future<Output = ()> + 'a>>,
-}
-
-/// What a program asked and was answered.
-#[derive(Clone, Debug)]
-pub struct Transcript {
-    /// The name of the scenario.
-    pub scenario: String,
-    /// The version it was run at.
-    pub version: i16,
-    /// What is in every name of this run and in no other.
-    pub token: String,
-    /// In order.
-    pub steps: Vec<Step>,
-}
-
-/// One request and what came of it.
-#[derive(Clone, Debug)]
-pub struct Step {
-    /// What it is, unique in its scenario.
-    pub label: String,
-    /// The API.
-    pub api_key: i16,
-    /// The version in the header.
-    pub version: i16,
-    /// The frame that was sent.
-    pub request: Bytes,
-    /// What the broker did.
-    pub outcome: Outcome,
-}
-
-/// What a broker does with a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// It answers with this frame.
-    Answer(Bytes),
-    /// It closes the connection.
-    Closed,
-    /// It goes on to the next request.
-    Silent,
-    /// It does nothing any more.
-    Stuck,
 }
 
 /// A topic of a program.
@@ -88,22 +56,64 @@ pub struct Run {
     pub version: i16,
     /// The API this run is about.
     pub api_key: i16,
-    address: String,
-    connection: Raw,
+    /// Whether this is Kafka, of which no wait is in vain.
+    is_real: bool,
+    /// `host:port` of each node. Their ids count from 1.
+    addresses: Vec<String>,
+    /// The node that is asked.
+    node: i32,
+    /// By topic, the node that leads each partition.
+    leaders: HashMap<String, Vec<i32>>,
+    /// A connection to each node, once it was asked.
+    connections: Vec<Option<Raw>>,
     transcript: Transcript,
 }
 
 impl Scenario {
-    /// Runs it at `version` against the broker at `address`; `base` is in every name it makes.
-    pub async fn run(&self, address: &str, version: i16, base: &str) -> Transcript {
+    /// Runs it at `version` against a broker; `base` is in every name it makes.
+    ///
+    /// What a program takes for granted and the mock does not do ends the program, and is in the transcript.
+    ///
+    /// # Panics
+    ///
+    /// If Kafka does not do what a program takes for granted, or has another number of nodes.
+    pub async fn run(&self, broker: &Broker, version: i16, base: &str) -> Transcript {
         let token = format!("{base}-{}-v{version}", self.name.replace(['.', '_'], "-"));
-        let transcript = Transcript { scenario: self.name.to_owned(), version, token, steps: Vec::new() };
-        let connection = Raw::connect(address).await;
-        let mut run = Run { version, api_key: self.api_key, address: address.to_owned(), connection, transcript };
-        (self.program)(&mut run).await;
-        run.clean_up().await;
+        let addresses = broker.nodes().to_vec();
+        assert_eq!(addresses.len(), self.nodes, "the nodes that {} is about", self.name);
+        let connections = addresses.iter().map(|_| None).collect();
+        let (api_key, is_real) = (self.api_key, broker.is_real());
+        let transcript = Transcript::new(self, version, token);
+        let leaders = HashMap::new();
+        let mut run = Run { version, api_key, is_real, addresses, node: 1, leaders, connections, transcript };
+        let whole = async {
+            (self.program)(&mut run).await;
+            run.clean_up().await;
+        };
+        if let Err(why) = guarded(whole).await {
+            assert!(!is_real, "{} v{version} did not go through with Kafka: {why}", self.name);
+            run.transcript.stopped = Some(why);
+            // The topics are of this run alone: whether they go does not matter to the others.
+            drop(guarded(run.clean_up()).await);
+        }
         run.transcript
     }
+}
+
+/// Runs a program to its end or to its panic, whose text is the error.
+async fn guarded(program: impl Future<Output = ()>) -> Result<(), String> {
+    let mut program = pin!(program);
+    let ended = poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| program.as_mut().poll(context))) {
+        Ok(poll) => poll.map(Ok),
+        Err(panic) => std::task::Poll::Ready(Err(panic)),
+    });
+    ended.await.map_err(|panic| match panic.downcast::<String>() {
+        Ok(text) => *text,
+        Err(panic) => match panic.downcast::<&str>() {
+            Ok(text) => (*text).to_owned(),
+            Err(panic) => resume_unwind(panic),
+        },
+    })
 }
 
 impl Run {
@@ -111,6 +121,22 @@ impl Run {
     #[must_use]
     pub fn name(&self, what: &str) -> String {
         format!("{what}-{}", self.transcript.token)
+    }
+
+    /// Asks this node from now on. A program starts with node 1.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such node.
+    pub fn at(&mut self, node: i32) {
+        assert!(self.nodes().contains(&node), "there is no node {node}");
+        self.node = node;
+    }
+
+    /// The ids of all nodes.
+    #[must_use]
+    pub fn nodes(&self) -> Vec<i32> {
+        (1..).take(self.addresses.len()).collect()
     }
 
     /// Asks what this run is about, with those fields of `body` that the version has. Null if there is no answer.
@@ -126,14 +152,15 @@ impl Run {
     /// If the answer is not one.
     pub async fn step_bytes(&mut self, label: &str, api_key: i16, version: i16, body: &[u8]) -> Value {
         let frame = self.frame(api_key, version, body);
-        self.connection.send_frame(&frame).await;
-        let outcome = match timeout(LONG_ENOUGH, self.connection.try_read_frame()).await {
+        let connection = self.connection().await;
+        connection.send_frame(&frame).await;
+        let outcome = match timeout(LONG_ENOUGH, connection.try_read_frame()).await {
             Ok(Ok(answer)) => Outcome::Answer(answer),
             Ok(Err(_)) => Outcome::Closed,
             Err(_) => Outcome::Stuck,
         };
         if !matches!(outcome, Outcome::Answer(_)) {
-            self.connection = Raw::connect(&self.address).await;
+            self.hang_up();
         }
         self.record(label, api_key, version, frame, outcome)
     }
@@ -142,17 +169,18 @@ impl Run {
     pub async fn step_unanswered(&mut self, label: &str, body: Value) {
         let body = body_of(self.api_key, self.version, body);
         let frame = self.frame(self.api_key, self.version, &body);
-        self.connection.send_frame(&frame).await;
         let request = schema::request(api::API_VERSIONS).expect("it is in the schema");
-        self.connection.send_frame(&raw::header(request, 0, PROBE, None)).await;
-        let outcome = match timeout(LONG_ENOUGH, self.connection.try_read_frame()).await {
+        let connection = self.connection().await;
+        connection.send_frame(&frame).await;
+        connection.send_frame(&raw::header(request, 0, PROBE, None)).await;
+        let outcome = match timeout(LONG_ENOUGH, connection.try_read_frame()).await {
             Ok(Ok(answer)) if answer.starts_with(&PROBE.to_be_bytes()) => Outcome::Silent,
             Ok(Ok(answer)) => Outcome::Answer(answer),
             Ok(Err(_)) => Outcome::Closed,
             Err(_) => Outcome::Stuck,
         };
         if outcome != Outcome::Silent {
-            self.connection = Raw::connect(&self.address).await;
+            self.hang_up();
         }
         self.record(label, self.api_key, self.version, frame, outcome);
     }
@@ -160,44 +188,102 @@ impl Run {
     /// Asks something that is not compared.
     pub async fn ask(&mut self, api_key: i16, version: i16, body: Value) -> Value {
         let body = fitting(api_key, version, body);
-        self.connection.call(api_key, version, body).await
+        self.connection().await.call(api_key, version, body).await
     }
 
-    /// Asks until the answer is as `ready` says; not compared.
+    /// Asks until the answer is as `ready` says; not compared. If the mock never answers so, that is a difference, and
+    /// the program goes on with what it answered last.
+    ///
+    /// # Panics
+    ///
+    /// If Kafka never answers so.
     pub async fn until(&mut self, api_key: i16, version: i16, body: Value, ready: impl Fn(&Value) -> bool) -> Value {
-        let what = format!("{} to answer API {api_key} otherwise to {body:?}", self.address);
+        let (mut last, is_real) = (Value::Null, self.is_real);
         let asked = async {
             loop {
-                let answer = self.ask(api_key, version, body.clone()).await;
-                if ready(&answer) {
-                    return answer;
+                last = self.ask(api_key, version, body.clone()).await;
+                if ready(&last) {
+                    return;
                 }
             }
         };
-        patiently(&what, asked).await
+        let patience = if is_real { PATIENCE } else { LONG_ENOUGH };
+        if timeout(patience, asked).await.is_err() {
+            assert!(!is_real, "waited {patience:?} for Kafka to answer otherwise to {body:?} than {last:?}");
+            self.hang_up();
+            let body = format!("{body:?}").replace(&self.transcript.token, "*");
+            self.transcript.in_vain.push(format!("{} {body}", message(api_key).name));
+        }
+        last
     }
 
-    /// Makes a topic whose every partition can be written. Retention is off: the kit's batches are years old.
+    /// Makes a topic whose every partition can be written, on node 1. Retention is off: the kit's batches are years old.
     ///
     /// # Panics
     ///
     /// If the broker does not make it.
     pub async fn topic(&mut self, what: &str, partitions: i32, configs: &[(&str, &str)]) -> Topic {
+        let on_node_1: Vec<&[i32]> = (0..partitions).map(|_| &[1][..]).collect();
+        self.placed(what, &on_node_1, configs).await
+    }
+
+    /// As [`Run::topic`], on these nodes: the first of each partition leads it.
+    ///
+    /// # Panics
+    ///
+    /// If the broker does not make it.
+    pub async fn placed(&mut self, what: &str, replicas: &[&[i32]], configs: &[(&str, &str)]) -> Topic {
         let name = self.name(what);
         let all = [("retention.ms", "-1")].iter().chain(configs);
         let configs: Vec<_> = all.map(|(name, value)| value!({ name: *name, value: *value })).collect();
-        let topic = value!({ name: &name, num_partitions: partitions, replication_factor: 1, configs: configs });
-        let answer = self.ask(api::CREATE_TOPICS, 7, value!({ topics: [topic], timeout_ms: 10_000 })).await;
+        let answer = self.create(&name, replicas, configs).await;
         let created = &answer["topics"][0];
         assert_eq!(created["error_code"], 0, "{created:?}");
-        self.wait_for(&name, partitions).await;
-        Topic { name, id: created["topic_id"].uuid() }
+        let topic = Topic { name, id: created["topic_id"].uuid() };
+        self.leaders.insert(topic.name.clone(), replicas.iter().map(|nodes| nodes[0]).collect());
+        self.settle(&topic, replicas).await;
+        topic
+    }
+
+    /// Asks for a topic on these nodes.
+    pub async fn create(&mut self, name: &str, replicas: &[&[i32]], configs: Vec<Value>) -> Value {
+        let ids = |nodes: &[i32]| nodes.iter().map(|node| Value::from(*node)).collect::<Vec<_>>();
+        let placed = (0_i32..).zip(replicas);
+        let placed: Vec<_> =
+            placed.map(|(index, nodes)| value!({ partition_index: index, broker_ids: ids(nodes) })).collect();
+        let topic =
+            value!({ name: name, num_partitions: -1, replication_factor: -1, assignments: placed, configs: configs });
+        self.ask(api::CREATE_TOPICS, 7, value!({ topics: [topic], timeout_ms: 10_000 })).await
+    }
+
+    /// Waits until every node tells of the topic with all its replicas in sync, and every partition is led.
+    async fn settle(&mut self, topic: &Topic, replicas: &[&[i32]]) {
+        let before = self.node;
+        let body = value!({ topics: [{ name: &topic.name }], allow_auto_topic_creation: false });
+        for node in self.nodes() {
+            self.at(node);
+            self.until(api::METADATA, 12, body.clone(), |answer| {
+                let told = answer["topics"][0]["partitions"].array();
+                let in_sync = |index: usize| told[index]["isr_nodes"].array().len() == replicas[index].len();
+                told.len() == replicas.len() && (0..told.len()).all(in_sync)
+            })
+            .await;
+        }
+        for (partition, nodes) in (0..).zip(replicas) {
+            self.at(nodes[0]);
+            self.is_led(&topic.name, vec![value!({ partition_index: partition, timestamp: -1 })]).await;
+        }
+        self.at(before);
     }
 
     /// Waits until every partition of a topic is led: metadata is ahead of the logs, so the leader is asked.
     pub async fn wait_for(&mut self, name: &str, partitions: i32) {
-        let asked: Vec<_> = (0..partitions).map(|index| value!({ partition_index: index, timestamp: -1 })).collect();
-        let body = value!({ replica_id: -1, topics: [{ name: name, partitions: asked }] });
+        let asked = (0..partitions).map(|index| value!({ partition_index: index, timestamp: -1 })).collect();
+        self.is_led(name, asked).await;
+    }
+
+    async fn is_led(&mut self, name: &str, partitions: Vec<Value>) {
+        let body = value!({ replica_id: -1, topics: [{ name: name, partitions: partitions }] });
         self.until(api::LIST_OFFSETS, 7, body, |answer| {
             answer["topics"][0]["partitions"].array().iter().all(|partition| partition["error_code"] == 0)
         })
@@ -210,12 +296,16 @@ impl Run {
     ///
     /// If it is not.
     pub async fn append(&mut self, topic: &Topic, partition: i32, batch: &Batch) -> i64 {
+        let before = self.node;
+        let leaders = &self.leaders[&topic.name];
+        self.at(leaders[usize::try_from(partition).expect("a partition has an index")]);
         let partition = value!({ index: partition, records: batch.encode() });
         let topic = value!({ topic_id: topic.id, partition_data: [partition] });
         let body = value!({ acks: -1, timeout_ms: 10_000, topic_data: [topic] });
         let answer = self.ask(api::PRODUCE, 13, body).await;
         let answer = &answer["responses"][0]["partition_responses"][0];
         assert_eq!(answer["error_code"], 0, "{answer:?}");
+        self.at(before);
         answer["base_offset"].int()
     }
 
@@ -224,6 +314,25 @@ impl Run {
         let body = value!({ transactional_id: null, transaction_timeout_ms: 60_000 });
         let answer = self.until(api::INIT_PRODUCER_ID, 4, body, |answer| answer["error_code"] == 0).await;
         answer["producer_id"].int()
+    }
+
+    async fn connection(&mut self) -> &mut Raw {
+        let index = self.index();
+        let connection = match self.connections[index].take() {
+            Some(connection) => connection,
+            None => Raw::connect(&self.addresses[index]).await,
+        };
+        self.connections[index].insert(connection)
+    }
+
+    /// The next question to this node goes over another connection.
+    fn hang_up(&mut self) {
+        let index = self.index();
+        self.connections[index] = None;
+    }
+
+    fn index(&self) -> usize {
+        usize::try_from(self.node - 1).expect("nodes count from 1")
     }
 
     fn frame(&self, api_key: i16, version: i16, body: &[u8]) -> Bytes {
@@ -237,19 +346,19 @@ impl Run {
     fn record(&mut self, label: &str, api_key: i16, version: i16, request: Bytes, outcome: Outcome) -> Value {
         let known = self.transcript.steps.iter().any(|step| step.label == label);
         assert!(!known, "{} has two steps {label:?}", self.transcript.scenario);
+        let address = &self.addresses[self.index()];
         if outcome == Outcome::Stuck {
-            println!("{} never answers {} v{version}: {label}", self.address, self.transcript.scenario);
+            println!("{address} never answers {} v{version}: {label}", self.transcript.scenario);
         }
         let step = Step { label: label.to_owned(), api_key, version, request, outcome };
-        let answer = step.answer().unwrap_or_else(|fault| {
-            panic!("{} answered {} {label:?} v{version} with nonsense: {fault}", self.address, self.transcript.scenario)
-        });
+        let answer = step.answer().unwrap_or_else(|fault| panic!("{label:?} was answered with nonsense: {fault}"));
         self.transcript.steps.push(step);
         answer
     }
 
     /// Deletes every topic of this run, so that the next one finds the cluster as this one did.
     async fn clean_up(&mut self) {
+        self.at(1);
         if [api::CREATE_TOPICS, api::METADATA].contains(&self.api_key) {
             // What was made last may not show yet. Once a later one shows, it does.
             self.topic("last", 1, &[]).await;
@@ -264,101 +373,10 @@ impl Run {
         if !names.is_empty() {
             let topics: Vec<_> = names.into_iter().map(|name| value!({ name: name })).collect();
             self.ask(api::DELETE_TOPICS, 6, value!({ topics: topics, timeout_ms: 10_000 })).await;
-            self.until(api::METADATA, 12, all, |answer| mine(answer).is_empty()).await;
+            for node in self.nodes() {
+                self.at(node);
+                self.until(api::METADATA, 12, all.clone(), |answer| mine(answer).is_empty()).await;
+            }
         }
-    }
-}
-
-impl Step {
-    /// The answer, decoded; null if there is none.
-    ///
-    /// # Errors
-    ///
-    /// A sentence that says where the frame makes no sense.
-    pub fn answer(&self) -> Result<Value, String> {
-        let Outcome::Answer(frame) = &self.outcome else { return Ok(Value::Null) };
-        let (header, body, version) = self.response_parts(frame)?;
-        let correlation_id = self.request.slice(4..8).get_i32();
-        if header["correlation_id"] != correlation_id {
-            return Err(format!("{header:?} answers another request than {correlation_id}"));
-        }
-        codec::decode(response(self.api_key), version, &body)
-    }
-
-    /// The request, decoded. Some are nonsense on purpose.
-    ///
-    /// # Errors
-    ///
-    /// A sentence that says where the frame makes no sense.
-    pub fn question(&self) -> Result<Value, String> {
-        let request = message(self.api_key);
-        let version = self.request_header_version();
-        let (_, used) = codec::decode_prefix(schema::request_header(), version, &self.request)?;
-        codec::decode(request, self.version, &self.request.slice(used..))
-    }
-
-    /// The version of the header in front of the request.
-    #[must_use]
-    pub fn request_header_version(&self) -> i16 {
-        message(self.api_key).header_version(self.version)
-    }
-
-    /// The header, the bytes of the body, and the version of the body.
-    ///
-    /// # Errors
-    ///
-    /// A sentence that says where the header makes no sense.
-    pub fn response_parts(&self, frame: &Bytes) -> Result<(Value, Bytes, i16), String> {
-        let response = response(self.api_key);
-        let header_version = response.header_version(self.version);
-        let (header, used) = codec::decode_prefix(schema::response_header(), header_version, frame)?;
-        let body = frame.slice(used..);
-        // KIP-511: an ApiVersions that the broker does not speak is answered at v0, whatever it was.
-        let unknown = self.api_key == api::API_VERSIONS && body.starts_with(&[0, 35]);
-        Ok((header, body, if unknown { 0 } else { self.version }))
-    }
-}
-
-/// The request message of an API.
-///
-/// # Panics
-///
-/// If there is no such API.
-#[must_use]
-pub fn message(api_key: i16) -> &'static Message {
-    schema::request(api_key).unwrap_or_else(|| panic!("there is no API {api_key}"))
-}
-
-fn response(api_key: i16) -> &'static Message {
-    schema::response(api_key).unwrap_or_else(|| panic!("there is no API {api_key}"))
-}
-
-/// The bytes of what `version` of this API has of `body`.
-#[must_use]
-pub fn body_of(api_key: i16, version: i16, body: Value) -> Vec<u8> {
-    codec::encode(message(api_key), version, &fitting(api_key, version, body))
-}
-
-/// What `version` of this API has of `body`.
-#[must_use]
-pub fn fitting(api_key: i16, version: i16, body: Value) -> Value {
-    cut(&Kind::Struct(message(api_key).fields), version, body)
-}
-
-fn cut(kind: &Kind, version: i16, value: Value) -> Value {
-    match (kind, value) {
-        (Kind::Struct(fields), Value::Struct(given)) => {
-            let known = |name: &str| -> Option<&Field> { fields.iter().find(|field| field.name == name) };
-            let kept = given.into_iter().filter_map(|(name, value)| match known(name) {
-                Some(field) if !field.versions.contains(version) => None,
-                Some(field) => Some((name, cut(&field.kind, version, value))),
-                None => Some((name, value)),
-            });
-            Value::Struct(kept.collect())
-        }
-        (Kind::Array { element, .. }, Value::Array(values)) => {
-            Value::Array(values.into_iter().map(|value| cut(element, version, value)).collect())
-        }
-        (_, value) => value,
     }
 }

@@ -1,13 +1,17 @@
 //! The programs that a real Kafka and the mock both run: each API at every version, the usual path and the refusals.
 //!
 //! One module for each family of APIs. A program makes what it needs with names of its own and is cleaned up after, so
-//! that each finds the same cluster. What every API has in common is in `common`.
+//! that each finds the same cluster. What every API has in common is in `common`; what three nodes answer otherwise than
+//! one is in `nodes` and `admin_of_nodes`.
 
+mod admin_of_nodes;
 mod cluster;
 mod common;
 mod configs;
 mod fetch;
+mod nodes;
 mod offsets;
+mod orders;
 mod produce;
 mod topics;
 
@@ -17,43 +21,69 @@ use crate::api;
 use crate::judge::Scenario;
 use crate::judge::run::message;
 
+/// All of them, in the order in which they run.
+pub fn all() -> impl Iterator<Item = &'static Scenario> {
+    ONE_NODE.iter().chain(THREE_NODES)
+}
+
 macro_rules! scenarios {
-    ($($api:ident $rule:literal: $($module:ident :: $program:ident)*;)*) => {
-        /// All of them, in the order in which they run.
-        #[must_use]
-        pub fn all() -> &'static [Scenario] {
-            &[$($(Scenario {
-                name: concat!(stringify!($module), ".", stringify!($program)),
-                api_key: api::$api,
-                rule: $rule,
-                program: |run| Box::pin($module::$program(run)),
-            },)*)*]
-        }
+    ($name:ident $nodes:literal $($api:ident $rule:literal: $($module:ident :: $program:ident)*;)*) => {
+        static $name: &[Scenario] = &[$($(Scenario {
+            name: concat!(stringify!($module), ".", stringify!($program)),
+            api_key: api::$api,
+            rule: $rule,
+            nodes: $nodes,
+            program: |run| Box::pin($module::$program(run)),
+        },)*)*];
     };
 }
 
 scenarios! {
+    ONE_NODE 1
     API_VERSIONS "A.4": cluster::api_versions common::api_versions;
     PRODUCE "C.1 to C.8": produce::usual produce::request_refusals produce::batch_refusals produce::record_refusals
         produce::idempotence common::produce;
-    FETCH "D.1 to D.6": fetch::usual fetch::limits fetch::refusals fetch::sessions fetch::session_refusals common::fetch;
+    FETCH "D.1 to D.6": fetch::usual fetch::limits fetch::refusals fetch::sessions fetch::session_refusals common::fetch orders::fetch;
     LIST_OFFSETS "D.7": offsets::list_offsets offsets::list_offsets_refusals common::list_offsets;
-    OFFSET_FOR_LEADER_EPOCH "D.8": offsets::leader_epoch common::offset_for_leader_epoch;
+    OFFSET_FOR_LEADER_EPOCH "D.8": offsets::leader_epoch common::offset_for_leader_epoch orders::leader_epoch;
     DELETE_RECORDS "B.7": offsets::delete_records common::delete_records;
-    METADATA "B.1, B.2": cluster::metadata cluster::metadata_refusals common::metadata;
+    METADATA "B.1, B.2": cluster::metadata cluster::metadata_refusals common::metadata orders::metadata;
     CREATE_TOPICS "B.4": topics::create topics::create_refusals topics::create_assignments topics::create_configs
         common::create_topics;
-    CREATE_PARTITIONS "B.5": topics::partitions topics::partitions_refusals common::create_partitions;
+    CREATE_PARTITIONS "B.5": topics::partitions topics::partitions_refusals common::create_partitions orders::create_partitions;
     DELETE_TOPICS "B.6": topics::delete topics::delete_refusals common::delete_topics;
     DESCRIBE_TOPIC_PARTITIONS "B.8": topics::describe_partitions common::describe_topic_partitions;
-    DESCRIBE_CONFIGS "B.11, B.14": configs::describe configs::describe_refusals common::describe_configs;
-    ALTER_CONFIGS "B.12": configs::alter configs::alter_refusals common::alter_configs;
+    DESCRIBE_CONFIGS "B.11, B.14": configs::describe configs::describe_refusals common::describe_configs orders::describe_configs;
+    ALTER_CONFIGS "B.12": configs::alter configs::alter_refusals common::alter_configs orders::alter;
     INCREMENTAL_ALTER_CONFIGS "B.12": configs::incremental configs::incremental_refusals
-        common::incremental_alter_configs;
-    LIST_CONFIG_RESOURCES "B.13": configs::list common::list_config_resources;
+        common::incremental_alter_configs orders::incremental;
+    LIST_CONFIG_RESOURCES "B.13": configs::list common::list_config_resources orders::list_config_resources;
     DESCRIBE_CLUSTER "B.10": cluster::describe common::describe_cluster;
     INIT_PRODUCER_ID "G.3": offsets::producer_ids common::init_producer_id;
     FIND_COORDINATOR "B.9": cluster::coordinators cluster::coordinator_refusals common::find_coordinator;
+}
+
+// Only where it matters which node is asked, or how many there are.
+scenarios! {
+    THREE_NODES 3
+    API_VERSIONS "A.4": nodes::api_versions;
+    PRODUCE "C.1": nodes::produce;
+    FETCH "D.2": nodes::fetch;
+    LIST_OFFSETS "D.7": nodes::list_offsets;
+    OFFSET_FOR_LEADER_EPOCH "D.8": nodes::leader_epoch;
+    DELETE_RECORDS "B.7": nodes::delete_records;
+    METADATA "B.1, B.2": nodes::metadata;
+    CREATE_TOPICS "B.4": admin_of_nodes::create;
+    CREATE_PARTITIONS "B.5": admin_of_nodes::partitions;
+    DELETE_TOPICS "B.6": admin_of_nodes::delete;
+    DESCRIBE_TOPIC_PARTITIONS "B.8": admin_of_nodes::describe_partitions;
+    DESCRIBE_CONFIGS "B.11, B.14": admin_of_nodes::describe_configs;
+    ALTER_CONFIGS "B.12": admin_of_nodes::alter;
+    INCREMENTAL_ALTER_CONFIGS "B.12": admin_of_nodes::incremental;
+    LIST_CONFIG_RESOURCES "B.13": admin_of_nodes::list_config_resources;
+    DESCRIBE_CLUSTER "B.10": nodes::describe;
+    INIT_PRODUCER_ID "G.3": nodes::producer_ids;
+    FIND_COORDINATOR "B.9": nodes::coordinators;
 }
 
 /// The versions of an API that are asked: all that Kafka advertises and the mock as well.
