@@ -93,17 +93,24 @@ class World:
 
     def drive(self, client: Client, what: str, jobs: list[Job], partition: int | None = 0) -> str | None:
         """Runs the driver over the jobs. None, or the end of what it said when it failed."""
-        class_path = self.home / "java" / "classpath"
-        places = {"home": self.home, "drivers": install.DRIVERS,
-                  "classpath": class_path.read_text() if class_path.exists() else ""}
-        command = [part.format_map(places) for part in client.command]
+        command = self.command(client.command)
         command += [what, "--bootstrap", self.bootstrap]
         command += [] if partition is None else ["--partition", str(partition)]
         for job in jobs:
             command += job.arguments()
-        environment = os.environ | {"NODE_PATH": str(self.home / "node" / "node_modules"),
-                                    "KAFKAJS_NO_PARTITIONER_WARNING": "1", "NODE_NO_WARNINGS": "1"}
-        return run(command, env=environment)
+        return run(command, env=self.environment())
+
+    def command(self, template: tuple[str, ...]) -> list[str]:
+        """The command with this run's places in it."""
+        class_path = self.home / "java" / "classpath"
+        places = {"home": self.home, "drivers": install.DRIVERS,
+                  "classpath": class_path.read_text() if class_path.exists() else ""}
+        return [part.format_map(places) for part in template]
+
+    def environment(self) -> dict[str, str]:
+        """What the drivers find in their environment."""
+        return os.environ | {"NODE_PATH": str(self.home / "node" / "node_modules"),
+                             "KAFKAJS_NO_PARTITIONER_WARNING": "1", "NODE_NO_WARNINGS": "1"}
 
 
 def run(command: list[str], **options) -> str | None:

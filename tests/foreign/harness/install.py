@@ -78,12 +78,12 @@ def rdkafka(home: pathlib.Path) -> None:
 
 
 def java(home: pathlib.Path) -> None:
-    source = DRIVERS / "java" / "Drive.java"
+    sources = sorted((DRIVERS / "java").glob("*.java"))
     path = subprocess.run([REAL_KAFKA, "classpath"], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
     (home / "java").mkdir(exist_ok=True)
     (home / "java" / "classpath").write_text(f"{home / 'java'}:{path}")
-    once(home, "java", [source, home / "java" / "classpath"],
-         lambda: say(["javac", "-cp", path, "-d", home / "java", source]))
+    once(home, "java", [*sources, home / "java" / "classpath"],
+         lambda: say(["javac", "-cp", path, "-d", home / "java", *sources]))
 
 
 INSTALLERS: dict[str, Callable[[pathlib.Path], None]] = {

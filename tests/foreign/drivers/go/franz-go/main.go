@@ -4,6 +4,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -18,6 +19,10 @@ var codecs = map[string]kgo.CompressionCodec{"none": kgo.NoCompression(), "gzip"
 	"snappy": kgo.SnappyCompression(), "lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression()}
 
 func main() {
+	if os.Args[1] == "member" {
+		member()
+		return
+	}
 	command := interchange.CommandLine()
 	for _, job := range command.Jobs {
 		if command.What == "produce" {

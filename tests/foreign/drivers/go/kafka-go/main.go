@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -18,6 +19,10 @@ const silence = 30 * time.Second
 var codecs = map[string]kafka.Compression{"gzip": kafka.Gzip, "snappy": kafka.Snappy, "lz4": kafka.Lz4, "zstd": kafka.Zstd}
 
 func main() {
+	if os.Args[1] == "member" {
+		member()
+		return
+	}
 	command := interchange.CommandLine()
 	for _, job := range command.Jobs {
 		if command.What == "produce" {
