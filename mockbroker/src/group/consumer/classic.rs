@@ -60,7 +60,7 @@ impl ConsumerGroup {
         let subscription_changed = self.update_member(ctx, change, out);
         let rebalance = self.hard.assignment_epoch() < self.hard.group_epoch();
         if !downgrades {
-            self.update_target(ctx, out);
+            self.update_target(ctx, is_new.then_some(&member_id), out);
         }
         if !downgrades || !rebalance {
             let owned = to_ids(ctx.topics, &subscription.owned_partitions);

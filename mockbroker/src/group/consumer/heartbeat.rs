@@ -162,7 +162,7 @@ impl ConsumerGroup {
         let change = MemberChange { member_id, before: &member, updated, is_new };
         let subscription_changed = self.update_member(ctx, change, out);
         // 2. Compute the target assignment if it is older than the group epoch.
-        self.update_target(ctx, out);
+        self.update_target(ctx, is_new.then_some(member_id), out);
         // 3. Bring the member nearer to its target.
         self.reconcile(ctx, member_id, subscription_changed, request.topic_partitions.as_ref(), out);
 

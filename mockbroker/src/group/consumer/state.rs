@@ -311,6 +311,16 @@ impl HardState {
         self.subscribed_names.keys().chain(by_regex).map(String::as_str).collect()
     }
 
+    /// Whether all members are subscribed in the same way (`ConsumerGroup.subscriptionType`): to the same names and no
+    /// pattern, or to one pattern and no name.
+    pub(super) fn is_homogeneous(&self) -> bool {
+        let members = self.members.len();
+        match self.subscribed_regexes.values().next() {
+            None => self.subscribed_names.values().all(|subscribers| *subscribers == members),
+            Some(subscribers) => *subscribers == members && self.subscribed_names.is_empty(),
+        }
+    }
+
     /// Whether any member is subscribed to the topic called `name`, by name or by a pattern.
     pub(super) fn is_subscribed_to(&self, name: &str) -> bool {
         let mut by_regex = self.subscribed_regexes.keys().filter_map(|regex| self.resolved_regexes.get(regex));

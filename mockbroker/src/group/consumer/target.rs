@@ -10,12 +10,12 @@ use super::{Assignor, ConsumerConfig, ConsumerGroup, Ctx};
 impl ConsumerGroup {
     /// Computes the target for the group epoch, if it is older and the last computation is long enough ago
     /// (`maybeUpdateTargetAssignment`; KIP-1263). Until then members go on towards the old one.
-    pub(super) fn update_target(&mut self, ctx: &Ctx<'_>, out: &mut Vec<ConsumerRecord>) {
+    pub(super) fn update_target(&mut self, ctx: &Ctx<'_>, newest: Option<&str>, out: &mut Vec<ConsumerRecord>) {
         let is_old = self.hard.group_epoch() > self.hard.assignment_epoch();
         if !is_old || !self.may_compute_target(ctx) {
             return;
         }
-        let mut target = self.preferred_assignor(ctx.config).assign(&self.spec(ctx));
+        let mut target = self.preferred_assignor(ctx.config).assign(&self.spec(ctx, newest));
         for member_id in self.hard.members().keys().cloned().collect::<Vec<_>>() {
             let topic_partitions = target.remove(&member_id).unwrap_or_default();
             if self.hard.target(&member_id) != Some(&topic_partitions) {
@@ -48,9 +48,11 @@ impl ConsumerGroup {
         preferred.or_else(|| config.assignors.first().copied()).unwrap_or(Assignor::Uniform)
     }
 
-    fn spec<'a>(&'a self, ctx: &Ctx<'_>) -> GroupSpec<'a> {
-        let mut spec = GroupSpec::default();
-        for name in self.hard.subscribed_names() {
+    fn spec<'a>(&'a self, ctx: &Ctx<'_>, newest: Option<&'a str>) -> GroupSpec<'a> {
+        let names = self.hard.subscribed_names();
+        let is_homogeneous = self.hard.is_homogeneous();
+        let mut spec = GroupSpec { newest, subscribed_names: names.len(), is_homogeneous, ..GroupSpec::default() };
+        for name in names {
             if let Some((topic_id, partitions)) = ctx.topics.topic(name) {
                 spec.partition_counts.insert(topic_id, partitions);
             }

@@ -1,11 +1,14 @@
 //! The two server-side assignors: who reads which partition. Pure: (members, subscriptions, current target) to a target.
 //!
-//! Neither looks at racks: Kafka's do not since 4.0.
+//! Neither looks at racks: Kafka's do not since 4.0. `evidence` holds their results to those of Kafka's own.
 
 mod heterogeneous;
+mod order;
 mod range;
 mod uniform;
 
+#[cfg(test)]
+mod evidence;
 #[cfg(test)]
 mod tests;
 
@@ -53,7 +56,7 @@ impl Assignor {
     pub(super) fn assign(self, group: &GroupSpec<'_>) -> BTreeMap<String, Partitions> {
         match self {
             Self::Range => range::assign(group),
-            Self::Uniform if group.is_homogeneous() => uniform::assign(group),
+            Self::Uniform if group.is_homogeneous => uniform::assign(group),
             Self::Uniform => heterogeneous::assign(group),
         }
     }
@@ -75,15 +78,15 @@ pub(super) struct GroupSpec<'a> {
     pub(super) members: BTreeMap<&'a str, MemberSpec<'a>>,
     /// How many partitions each subscribed topic has.
     pub(super) partition_counts: BTreeMap<TopicId, i32>,
+    /// How many names are subscribed to, of topics that exist and of others.
+    pub(super) subscribed_names: usize,
+    /// Whether all members are subscribed in the same way, as Kafka finds out (`ConsumerGroup.subscriptionType`).
+    pub(super) is_homogeneous: bool,
+    /// The member that has just come.
+    pub(super) newest: Option<&'a str>,
 }
 
 impl GroupSpec<'_> {
-    /// Whether all members are subscribed to the same topics.
-    fn is_homogeneous(&self) -> bool {
-        let mut members = self.members.values();
-        members.next().is_none_or(|first| members.all(|member| member.subscribed == first.subscribed))
-    }
-
     fn partition_count(&self, topic_id: TopicId) -> i32 {
         self.partition_counts.get(&topic_id).copied().unwrap_or(0)
     }

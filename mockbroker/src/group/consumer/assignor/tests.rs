@@ -26,7 +26,12 @@ fn assign(
         let subscribed: BTreeSet<_> = topics.iter().copied().map(topic).collect();
         (*member_id, MemberSpec { instance_id: *instance_id, subscribed, assigned: before.get(*member_id) })
     });
-    let group = GroupSpec { members: members.collect(), partition_counts: counts.collect() };
+    let members: BTreeMap<_, _> = members.collect();
+    let mut subscriptions = members.values().map(|member| &member.subscribed);
+    let is_homogeneous = subscriptions.next().is_none_or(|first| subscriptions.all(|other| other == first));
+    let partition_counts: BTreeMap<_, _> = counts.collect();
+    let subscribed_names = partition_counts.len();
+    let group = GroupSpec { members, partition_counts, subscribed_names, is_homogeneous, newest: None };
     let target = assignor.assign(&group);
     assert_complete(&group, &target);
     target
