@@ -39,18 +39,17 @@ class Outcome:
 
 
 def all_of(tests: Sequence[Test], seconds: float, at_once: int, output: pathlib.Path,
-           expected: Collection[str] | None) -> dict[str, Outcome]:
+           expected: Collection[str]) -> dict[str, Outcome]:
     """Runs the tests, some at once. What each said is left in the directory `output`.
 
-    One that was expected to pass (None: all were) and fails is run once more, alone: what is lost to a busy machine says
-    nothing of a broker.
+    One that was expected to pass and fails is run once more, alone: what is lost to a busy machine says nothing of a broker.
     """
     output.mkdir(parents=True, exist_ok=True)
     with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
         outcomes = dict(zip((test.name for test in tests), pool.map(lambda test: one(test, seconds, output), tests)))
     for test in tests:
         first = outcomes[test.name]
-        if not first.passed and (expected is None or test.name in expected):
+        if not first.passed and test.name in expected:
             outcomes[test.name] = one(test, seconds, output)
             if outcomes[test.name].passed:
                 print(f"  passed when alone: {test.name}; before: {first.said}", flush=True)
@@ -91,4 +90,5 @@ def reason(text: str, code: int) -> str:
         if found := pattern.search(text):
             return " ".join(found[1].split())[:SHOWN_CHARACTERS]
     lines = text.strip().splitlines() or [""]
-    return f"exit code {code}: {lines[-1].strip()[:SHOWN_CHARACTERS]}"
+    end = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+    return f"{end}: {lines[-1].strip()[:SHOWN_CHARACTERS]}"

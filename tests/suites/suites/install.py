@@ -115,7 +115,8 @@ def librdkafka(pinned: str, directory: pathlib.Path) -> None:
         (directory / "crate" / "librdkafka").rename(source)
         for script in ("configure", "lds-gen.py", "tests/run-test.sh"):
             (source / script).chmod(0o755)
-        say(["./configure", "--disable-gssapi", "--disable-curl", "--disable-ssl", "--disable-syslog"], cwd=source)
+        say(["./configure", "--disable-gssapi", "--disable-curl", "--disable-ssl", "--disable-syslog",
+             "--disable-optimization"], cwd=source)
         jobs = f"-j{os.cpu_count() or 1}"
         say(["make", jobs, "libs"], cwd=source)
         say(["make", jobs, "-C", "tests", "build"], cwd=source)
