@@ -149,7 +149,7 @@ impl ConsumerGroup {
                 assigned.iter().flat_map(|(id, partitions)| partitions.iter().map(move |it| (*id, *it)));
             if !partitions.all(|partition| taken.insert(partition)) {
                 // An IllegalStateException in Kafka: a partition has one owner.
-                return Err(Refusal::new(ResponseError::UnknownServerError, "A partition has two owners."));
+                return Err(Refusal::code(ResponseError::UnknownServerError));
             }
             members.push((upgrading.member.member_id.to_string(), metadata, assigned));
         }

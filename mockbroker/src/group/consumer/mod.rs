@@ -42,7 +42,7 @@ mod timers;
 mod topics;
 
 #[cfg(test)]
-mod tests;
+pub(in crate::group) mod tests;
 
 pub(crate) use assignor::Assignor;
 pub(crate) use commit::{CommitScope, CommitterEpoch, OffsetCommitter};

@@ -222,7 +222,7 @@ pub(super) fn of(topic_id: TopicId, partitions: &[i32]) -> Partitions {
 }
 
 /// The first heartbeat of a member that is subscribed to `names`.
-pub(super) fn join(member_id: &str, names: &[&str]) -> Heartbeat {
+pub(in crate::group) fn join(member_id: &str, names: &[&str]) -> Heartbeat {
     Heartbeat {
         rebalance_timeout_ms: 60_000,
         subscribed_topic_names: Some(names.iter().map(|name| (*name).to_owned()).collect()),
@@ -232,12 +232,12 @@ pub(super) fn join(member_id: &str, names: &[&str]) -> Heartbeat {
 }
 
 /// The first heartbeat of a member that is subscribed to a pattern.
-pub(super) fn join_regex(member_id: &str, regex: &str) -> Heartbeat {
+pub(in crate::group) fn join_regex(member_id: &str, regex: &str) -> Heartbeat {
     Heartbeat { subscribed_topic_names: None, ..join(member_id, &[]) }.matching(regex)
 }
 
 /// A heartbeat that says nothing new.
-pub(super) fn beat(member_id: &str, member_epoch: i32) -> Heartbeat {
+pub(in crate::group) fn beat(member_id: &str, member_epoch: i32) -> Heartbeat {
     Heartbeat {
         member_id: member_id.to_owned(),
         member_epoch,
@@ -254,23 +254,23 @@ pub(super) fn beat(member_id: &str, member_epoch: i32) -> Heartbeat {
 }
 
 impl Heartbeat {
-    pub(super) fn owning(self, partitions: &Partitions) -> Self {
+    pub(in crate::group) fn owning(self, partitions: &Partitions) -> Self {
         Self { topic_partitions: Some(partitions.clone()), ..self }
     }
 
-    pub(super) fn subscribed(self, names: &[&str]) -> Self {
+    pub(in crate::group) fn subscribed(self, names: &[&str]) -> Self {
         Self { subscribed_topic_names: Some(names.iter().map(|name| (*name).to_owned()).collect()), ..self }
     }
 
-    pub(super) fn matching(self, regex: &str) -> Self {
+    pub(in crate::group) fn matching(self, regex: &str) -> Self {
         Self { subscribed_topic_regex: Some(regex.to_owned()), ..self }
     }
 
-    pub(super) fn instance(self, instance_id: &str) -> Self {
+    pub(in crate::group) fn instance(self, instance_id: &str) -> Self {
         Self { instance_id: Some(instance_id.to_owned()), ..self }
     }
 
-    pub(super) fn assignor(self, name: &str) -> Self {
+    pub(in crate::group) fn assignor(self, name: &str) -> Self {
         Self { server_assignor: Some(name.to_owned()), ..self }
     }
 }

@@ -4,8 +4,9 @@
 mod commit;
 mod describe;
 mod epochs;
-mod kit;
+pub(in crate::group) mod kit;
 mod members;
+mod moves;
 mod reconcile;
 mod regex;
 mod request;
