@@ -15,7 +15,6 @@ pub(crate) struct HeldFetches {
     fetches: BTreeMap<Ticket, Held>,
     by_partition: BTreeMap<(TopicId, PartitionId), BTreeSet<(Ticket, usize)>>,
     by_deadline: BTreeSet<(Timestamp, Ticket)>,
-    next_ticket: u64,
 }
 
 #[derive(Debug)]
@@ -28,17 +27,15 @@ struct Held {
 }
 
 impl HeldFetches {
-    /// Holds `plan` until `deadline`. `available_bytes` says for each of its partitions what is there already.
-    pub(crate) fn hold(&mut self, plan: FetchPlan, deadline: Timestamp, available_bytes: Vec<usize>) -> Ticket {
-        let ticket = Ticket(self.next_ticket);
-        self.next_ticket += 1;
+    /// Holds `plan`, which is of the request `ticket`, until `deadline`. `available_bytes` says for each of its partitions what
+    /// is there already.
+    pub(crate) fn hold(&mut self, ticket: Ticket, plan: FetchPlan, deadline: Timestamp, available_bytes: Vec<usize>) {
         for (index, wanted) in plan.partitions.iter().enumerate() {
             self.by_partition.entry((wanted.topic_id, wanted.partition)).or_default().insert((ticket, index));
         }
         self.by_deadline.insert((deadline, ticket));
         let total_bytes = available_bytes.iter().sum();
         self.fetches.insert(ticket, Held { plan, deadline, available_bytes, total_bytes });
-        ticket
     }
 
     /// The fetches that wait for the partition: ticket, plan, and which of the plan's partitions it is.

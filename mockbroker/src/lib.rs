@@ -61,7 +61,7 @@ mod handlers;
 // core
 mod cluster;
 mod fetch_plan;
-#[expect(dead_code, unused_imports, reason = "the handlers of groups are not there yet")]
+#[expect(dead_code, unused_imports, reason = "the consumer protocol and transactions are not served yet")]
 mod group;
 mod held;
 mod log;

@@ -1,8 +1,11 @@
-//! The logs of all partitions, by topic id.
+//! The logs of all partitions, by topic id. `coordinator`: those that the broker writes itself.
+
+mod coordinator;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub(crate) use self::coordinator::{CoordinatorRecord, Replayed, Transaction};
 use crate::cluster::TopicConfig;
 use crate::log::{Cleaned, Cleaning, Garbage, Malformed, PartitionLog};
 use crate::time::Timestamp;

@@ -1,4 +1,8 @@
 //! The whole state of the cluster: what sits behind the engine's one lock. A composition of the core, no rules.
+//!
+//! `groups`: how the coordinator of groups and its log go together.
+
+mod groups;
 
 use std::collections::BTreeMap;
 
@@ -8,11 +12,14 @@ use crate::cluster::{
     Cluster, FetchSessions, Finished, NewTopic, Partition, PartitionFacts, PlannedTopic, SessionContext,
     SessionRequest, WantedPartition,
 };
+use crate::group::{self, GroupCoordinator};
 use crate::held::HeldFetches;
 use crate::ids::IdSource;
 use crate::logs::{CleaningRound, Logs, Retained};
 use crate::time::Timestamp;
-use crate::types::{NodeId, PartitionId, TopicId};
+use crate::types::{NodeId, PartitionId, Ticket, TopicId};
+
+pub(crate) use self::groups::Outcome;
 
 /// Everything the cluster knows.
 #[derive(Debug)]
@@ -23,15 +30,33 @@ pub(crate) struct State {
     pub(crate) logs: Logs,
     /// Fetches that wait for data.
     pub(crate) held: HeldFetches,
+    /// Who is in which group, and what groups have committed. To be read; what changes it is in [`State::step_groups`] and
+    /// its like.
+    pub(crate) groups: GroupCoordinator,
     /// Where new ids come from.
     pub(crate) ids: IdSource,
+    next_ticket: u64,
     sessions: BTreeMap<NodeId, FetchSessions>,
 }
 
 impl State {
     /// A cluster without topics.
     pub(crate) fn new(cluster: Cluster, ids: IdSource) -> Self {
-        Self { cluster, logs: Logs::default(), held: HeldFetches::default(), ids, sessions: BTreeMap::new() }
+        Self {
+            cluster,
+            logs: Logs::default(),
+            held: HeldFetches::default(),
+            groups: GroupCoordinator::default(),
+            ids,
+            next_ticket: 0,
+            sessions: BTreeMap::new(),
+        }
+    }
+
+    /// A ticket for a request that may have to wait.
+    pub(crate) fn new_ticket(&mut self) -> Ticket {
+        self.next_ticket += 1;
+        Ticket(self.next_ticket)
     }
 
     /// Begins a fetch in the sessions of `node`, and finds out which topics its names stand for now.
@@ -136,9 +161,11 @@ impl State {
         self.logs.create(topic_id, count);
     }
 
-    /// Deletes a topic with all it holds.
-    pub(crate) fn delete_topic(&mut self, topic_id: TopicId) {
+    /// Deletes a topic with all it holds, and what groups have committed of it.
+    pub(crate) fn delete_topic(&mut self, topic_id: TopicId, now: Timestamp) -> Outcome<group::Response> {
+        let name = self.cluster.topics().by_id(topic_id).map(|topic| topic.name().0.clone());
         self.cluster.remove_topic(topic_id);
         self.logs.delete(topic_id);
+        name.map_or_else(Outcome::default, |name| self.groups_without_topic(name, now))
     }
 }

@@ -28,7 +28,7 @@ pub(crate) use topics::{Partition, Topic, Topics};
 use self::configs::{Configs, Properties, Resource};
 use self::features::Features;
 use crate::ids::{IdSource, base64_url};
-use crate::types::NodeId;
+use crate::types::{NodeId, PartitionId};
 
 /// A member of the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -231,17 +231,16 @@ impl Cluster {
     /// The node that coordinates `key`: the leader of its partition, if it is up.
     pub(crate) fn coordinator(&self, kind: CoordinatorType, key: &str) -> Option<&Node> {
         let topic = self.topics.by_name(kind.topic())?;
-        let index = usize::try_from(partition_for(key, topic.partitions().len())).ok()?;
-        self.alive(topic.partitions().get(index)?.leader()?)
+        self.alive(topic.partition(partition_for(key, topic.partitions().len()))?.leader()?)
     }
 }
 
-/// `Utils.abs(key.hashCode) % partitions`; 0 without partitions.
-fn partition_for(key: &str, partitions: usize) -> i32 {
+/// The partition of a coordinator's topic that a key belongs to: `Utils.abs(key.hashCode) % partitions`; 0 without partitions.
+pub(crate) fn partition_for(key: &str, partitions: usize) -> PartitionId {
     let hash = key.encode_utf16().fold(0_i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)));
     // Utils.abs maps i32::MIN to 0 by masking the sign, which is not the same as negating the rest.
     let positive = if hash == i32::MIN { 0 } else { hash.abs() };
-    i32::try_from(partitions).ok().filter(|count| *count > 0).map_or(0, |count| positive % count)
+    PartitionId(i32::try_from(partitions).ok().filter(|count| *count > 0).map_or(0, |count| positive % count))
 }
 
 #[cfg(test)]
@@ -258,10 +257,10 @@ pub(crate) mod tests {
     #[test]
     fn a_key_is_hashed_as_java_hashes_strings() {
         // Source: String.hashCode over UTF-16 units, Utils.abs. "polygenelubricants" hashes to i32::MIN.
-        assert_eq!(partition_for("hello", 50), 99_162_322 % 50);
-        assert_eq!(partition_for("polygenelubricants", 50), 0);
-        assert_eq!(partition_for("\u{1F600}", i32::MAX as usize), 0xD83D * 31 + 0xDE00);
-        assert_eq!(partition_for("", 50), 0);
+        assert_eq!(partition_for("hello", 50), PartitionId(99_162_322 % 50));
+        assert_eq!(partition_for("polygenelubricants", 50), PartitionId(0));
+        assert_eq!(partition_for("\u{1F600}", i32::MAX as usize), PartitionId(0xD83D * 31 + 0xDE00));
+        assert_eq!(partition_for("", 50), PartitionId(0));
     }
 
     #[test]

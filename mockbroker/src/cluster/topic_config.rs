@@ -21,6 +21,19 @@ pub(crate) enum CompressionType {
     },
 }
 
+impl CompressionType {
+    /// The codec with this id, at its default level (`offsets.topic.compression.codec`). None for an id that no codec has.
+    pub(crate) fn from_id(id: i32) -> Self {
+        match id {
+            1 => Self::Gzip { level: -1 },
+            2 => Self::Snappy,
+            3 => Self::Lz4 { level: 9 },
+            4 => Self::Zstd { level: 3 },
+            _ => Self::Uncompressed,
+        }
+    }
+}
+
 /// Whose time a record bears (`message.timestamp.type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TimestampType {

@@ -4,7 +4,7 @@ use std::sync::Weak;
 
 use super::{Engine, Shared};
 use crate::handlers::table::Response;
-use crate::handlers::{Effect, fetch};
+use crate::handlers::{Effect, fetch, follow};
 use crate::state::State;
 use crate::time::Timestamp;
 use crate::types::{PartitionId, TopicId};
@@ -51,12 +51,17 @@ impl Shared {
     /// The earliest instant at which `tick` has something to do.
     pub(super) fn next_deadline(&self) -> Timestamp {
         let held = self.state.held.next_deadline().unwrap_or(Timestamp::MAX);
-        held.min(self.chores.next_deadline(&self.state))
+        let groups = self.state.groups.next_deadline().unwrap_or(Timestamp::MAX);
+        held.min(groups).min(self.chores.next_deadline(&self.state))
     }
 
     fn tick(&mut self, now: Timestamp) {
         for (ticket, answer) in fetch::expire(&mut self.state, now) {
             self.parked.answer(ticket, Response::Fetch(answer));
+        }
+        if self.state.groups.next_deadline().is_some_and(|deadline| deadline <= now) {
+            let outcome = self.state.expire_groups(now);
+            self.carry_out(follow(outcome).collect(), now);
         }
         if self.chores.next_retention <= now {
             let interval_ms = self.state.cluster.settings().log_retention_check_interval_ms;
@@ -122,8 +127,12 @@ impl Engine {
         self.rearm(&mut shared);
     }
 
-    /// Wakes `keep_time` if something is due before the instant it sleeps until.
+    /// Does what a request has made due at once, and wakes `keep_time` if something is due before the instant it sleeps until.
     pub(super) fn rearm(&self, shared: &mut Shared) {
+        let now = self.now();
+        if shared.next_deadline() <= now {
+            shared.tick(now);
+        }
         if shared.next_deadline() < shared.armed {
             self.alarm.notify_one();
         }

@@ -54,6 +54,7 @@ impl Engine {
             node: origin.node,
             version: header.api_version,
             client_id: &header.client_id,
+            client_address: origin.client_address,
             effects: &mut effects,
         };
         let result = step(&mut shared.state, &mut ctx);
@@ -71,16 +72,19 @@ impl Engine {
     ) -> Outcome {
         let mut shared = self.lock();
         let answer = self.run_locked(&mut shared, origin, header, step);
-        match answer {
-            Answer::Now(response) => Outcome::Answer(response),
-            Answer::Never => Outcome::Nothing,
-            Answer::Close(close) => Outcome::Close(close),
-            Answer::Later(ticket) => {
-                let answer = shared.parked.park(ticket);
-                self.rearm(&mut shared);
-                drop(shared);
+        let receiver = match &answer {
+            Answer::Later(ticket) => Some(shared.parked.park(*ticket, header.api_version)),
+            _ => None,
+        };
+        self.rearm(&mut shared);
+        drop(shared);
+        match (answer, receiver) {
+            (Answer::Later(ticket), Some(answer)) => {
                 Outcome::Parked(Pending { engine: Arc::clone(self), ticket, answer })
             }
+            (Answer::Now(response), _) => Outcome::Answer(response),
+            (Answer::Close(close), _) => Outcome::Close(close),
+            (Answer::Never | Answer::Later(_), _) => Outcome::Nothing,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Shared;
 use crate::handlers::table::Response;
-use crate::handlers::{Effect, fetch};
+use crate::handlers::{Effect, fetch, follow, groups};
 use crate::time::Timestamp;
 
 impl Shared {
@@ -16,6 +16,13 @@ impl Shared {
                     }
                 }
                 Effect::CreateTopic(name) => self.state.auto_create(&name),
+                Effect::AnswerMember(ticket, answer) => {
+                    self.parked.answer_with(ticket, |version| groups::late_answer(answer, version));
+                }
+                Effect::LeaderMoved(topic_id, partition) => {
+                    let outcome = self.state.on_leader_moved(topic_id, partition, now);
+                    self.carry_out(follow(outcome).collect(), now);
+                }
             }
         }
     }

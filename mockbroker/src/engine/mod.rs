@@ -8,7 +8,10 @@ mod deadlines;
 mod dispatch;
 mod effects;
 mod parked;
+#[cfg(test)]
+mod tests;
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -52,6 +55,8 @@ pub(crate) struct Origin {
     pub(crate) node: NodeId,
     /// The connection.
     pub(crate) connection: ConnectionId,
+    /// The other end of it.
+    pub(crate) client_address: IpAddr,
 }
 
 /// What becomes of a request.
@@ -77,8 +82,10 @@ pub(crate) struct Pending {
 
 impl Engine {
     /// An engine over `state` that lives by `clock`.
-    pub(crate) fn new(state: State, clock: &clock::Clock) -> Arc<Self> {
+    pub(crate) fn new(mut state: State, clock: &clock::Clock) -> Arc<Self> {
         let clock = clock::Running::start(clock);
+        let loaded = state.load_groups(clock.now());
+        debug_assert!(loaded.answers.is_empty() && loaded.moved.is_empty(), "nobody waits yet: {loaded:?}");
         let chores = Chores::new(&state, clock.now());
         Arc::new(Self {
             shared: Mutex::new(Shared { state, parked: Parked::default(), chores, armed: Timestamp::MAX }),

@@ -22,7 +22,7 @@ pub(crate) struct DescribedGroup {
     pub(crate) members: Vec<DescribedMember>,
 }
 
-/// A member of a [`DescribedGroup`]. Metadata and assignment are empty unless the group is stable.
+/// A member of a [`DescribedGroup`]. Metadata is empty unless the group is stable, the assignment is the last one.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct DescribedMember {
     pub(crate) member_id: StrBytes,

@@ -10,7 +10,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::consumer::{Heartbeat, HeartbeatAnswer};
 use super::record::Record;
-use crate::cluster::Refusal;
+use crate::cluster::{BrokerConfig, Refusal};
 use crate::types::{ProducerId, Ticket, TopicId};
 
 /// What happens to groups. Each that carries a ticket is answered once, now or later.
@@ -217,6 +217,23 @@ pub(crate) struct TopicResult {
     /// [`TopicId::ZERO`] where the request had none.
     pub(crate) topic_id: TopicId,
     pub(crate) partitions: Vec<(i32, Option<ResponseError>)>,
+}
+
+impl Join {
+    /// What is wrong with it whatever the group: what Kafka looks at before it asks who coordinates the group.
+    ///
+    /// # Errors
+    /// INVALID_GROUP_ID, INVALID_SESSION_TIMEOUT.
+    pub(crate) fn check(&self, config: &BrokerConfig) -> Result<(), ResponseError> {
+        let allowed = config.group_min_session_timeout_ms..=config.group_max_session_timeout_ms;
+        if self.group_id.is_empty() {
+            Err(ResponseError::InvalidGroupId)
+        } else if !allowed.contains(&i64::from(self.session_timeout_ms)) {
+            Err(ResponseError::InvalidSessionTimeout)
+        } else {
+            Ok(())
+        }
+    }
 }
 
 impl Joined {

@@ -18,17 +18,8 @@ use crate::types::Ticket;
 impl GroupCoordinator {
     /// JoinGroup.
     pub(super) fn join(&mut self, ctx: &mut Ctx<'_>, ticket: Ticket, request: &Join, out: &mut Vec<Effect>) {
-        let session_timeout_ms = i64::from(request.session_timeout_ms);
-        let allowed = ctx.config.group_min_session_timeout_ms..=ctx.config.group_max_session_timeout_ms;
         let group_id = &request.group_id;
-        let refusal = if group_id.is_empty() {
-            Some(ResponseError::InvalidGroupId)
-        } else if !allowed.contains(&session_timeout_ms) {
-            Some(ResponseError::InvalidSessionTimeout)
-        } else {
-            None
-        };
-        if let Some(error) = refusal {
+        if let Err(error) = request.check(ctx.config) {
             return answer_join(ticket, Joined::refused(error, request.member_id.clone()), out);
         }
         if self.consumer.get(group_id).is_some_and(|group| !group.is_empty()) {

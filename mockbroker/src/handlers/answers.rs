@@ -16,6 +16,9 @@ pub(super) const CLUSTER_OPERATIONS: i32 = 0b1_1111_1010_0000;
 /// DESCRIBE_CONFIGS, ALTER_CONFIGS. Seen on 4.3.1, also for topics that do not exist.
 pub(super) const TOPIC_OPERATIONS: i32 = 0b1101_1111_1000;
 
+/// What anyone may do with a group when there is no authorizer: READ, DELETE, DESCRIBE, DESCRIBE_CONFIGS, ALTER_CONFIGS.
+pub(super) const GROUP_OPERATIONS: i32 = 0b1101_0100_1000;
+
 /// What the wire has when nobody asked for authorized operations.
 pub(super) const NO_OPERATIONS: i32 = i32::MIN;
 

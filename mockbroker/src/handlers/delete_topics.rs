@@ -41,7 +41,8 @@ pub(super) fn handle(
     let found = resolve(state.cluster.topics(), names, ids, &mut results);
     for (id, name) in found {
         let partitions = state.cluster.topics().by_id(id).map_or(0, |topic| topic.partitions().len());
-        state.delete_topic(id);
+        let outcome = state.delete_topic(id, ctx.now);
+        ctx.follow(outcome);
         // Whoever waits for one of them has nothing to wait for any more.
         let gone = (0..).map(PartitionId).take(partitions);
         ctx.effects.extend(gone.map(|partition| Effect::PartitionMoved(id, partition)));

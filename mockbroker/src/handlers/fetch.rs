@@ -56,7 +56,9 @@ pub(super) fn handle(state: &mut State, ctx: &mut Ctx<'_>, request: FetchRequest
     }
     let available = plan.partitions.iter().map(|wanted| available_bytes(state, &plan, wanted).unwrap_or(0)).collect();
     let deadline = ctx.now.plus_millis(i64::from(request.max_wait_ms));
-    Answer::Later(state.held.hold(plan, deadline, available))
+    let ticket = state.new_ticket();
+    state.held.hold(ticket, plan, deadline, available);
+    Answer::Later(ticket)
 }
 
 pub(super) fn refuse(request: &FetchRequest, error: ResponseError) -> FetchResponse {

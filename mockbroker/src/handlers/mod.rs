@@ -7,31 +7,46 @@ mod api_versions;
 mod config_changes;
 mod create_partitions;
 mod create_topics;
+mod delete_groups;
 mod delete_records;
 mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
+mod describe_groups;
 mod describe_topic_partitions;
 pub(crate) mod fetch;
 mod find_coordinator;
+pub(crate) mod groups;
+mod heartbeat;
 mod incremental_alter_configs;
 mod init_producer_id;
+mod join_group;
+mod leave_group;
 mod list_config_resources;
+mod list_groups;
 mod list_offsets;
 mod metadata;
+mod offset_commit;
+mod offset_delete;
+mod offset_fetch;
 mod offset_for_leader_epoch;
 mod partition_read;
 mod partitions;
 pub(crate) mod produce;
 #[cfg(test)]
 mod refusals;
+mod sync_group;
 pub(crate) mod table;
 #[cfg(test)]
 mod testing;
 
+use std::net::IpAddr;
+
 use kafka_protocol::error::ResponseError;
 
 use crate::error::Close;
+use crate::group;
+use crate::state::Outcome;
 use crate::time::Timestamp;
 use crate::types::{NodeId, PartitionId, Ticket, TopicId};
 
@@ -46,8 +61,24 @@ pub(crate) struct Ctx<'a> {
     pub(crate) version: i16,
     /// The client id in the request's header; null is "".
     pub(crate) client_id: &'a str,
+    /// Where the request came from.
+    pub(crate) client_address: IpAddr,
     /// What is to be done once the request is answered, in this order.
     pub(crate) effects: &'a mut Vec<Effect>,
+}
+
+impl Ctx<'_> {
+    /// Has the engine do what follows from a step of the group coordinator.
+    pub(crate) fn follow(&mut self, outcome: Outcome<group::Response>) {
+        self.effects.extend(follow(outcome));
+    }
+}
+
+/// What is to be done once a step of the group coordinator is in the log.
+pub(crate) fn follow(outcome: Outcome<group::Response>) -> impl Iterator<Item = Effect> {
+    let Outcome { answers, moved } = outcome;
+    let moved = moved.into_iter().map(|(topic_id, partition)| Effect::PartitionMoved(topic_id, partition));
+    moved.chain(answers.into_iter().map(|(ticket, answer)| Effect::AnswerMember(ticket, answer)))
 }
 
 /// What the engine does after a handler has run, outside of the handler's own answer.
@@ -57,6 +88,11 @@ pub(crate) enum Effect {
     PartitionMoved(TopicId, PartitionId),
     /// Creates the topic a moment *after* the answer (auto-creation, internal topics), as Kafka's controller does.
     CreateTopic(String),
+    /// Answers a request of a group's member that waits.
+    AnswerMember(Ticket, group::Response),
+    /// Another node leads the partition, or the same one anew: what it coordinates is taken up from the log.
+    #[cfg_attr(not(test), expect(dead_code, reason = "leadership cannot move yet"))]
+    LeaderMoved(TopicId, PartitionId),
 }
 
 /// What a handler says.

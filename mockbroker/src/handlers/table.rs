@@ -93,7 +93,15 @@ table! {
     1 Fetch fetch FetchRequest => fetch::FetchAnswer;
     2 ListOffsets list_offsets ListOffsetsRequest => ListOffsetsResponse;
     3 Metadata metadata MetadataRequest => MetadataResponse;
+    8 OffsetCommit offset_commit OffsetCommitRequest => OffsetCommitResponse;
+    9 OffsetFetch offset_fetch OffsetFetchRequest => OffsetFetchResponse;
     10 FindCoordinator find_coordinator FindCoordinatorRequest => FindCoordinatorResponse;
+    11 JoinGroup join_group JoinGroupRequest => JoinGroupResponse;
+    12 Heartbeat heartbeat HeartbeatRequest => HeartbeatResponse;
+    13 LeaveGroup leave_group LeaveGroupRequest => LeaveGroupResponse;
+    14 SyncGroup sync_group SyncGroupRequest => SyncGroupResponse;
+    15 DescribeGroups describe_groups DescribeGroupsRequest => DescribeGroupsResponse;
+    16 ListGroups list_groups ListGroupsRequest => ListGroupsResponse;
     18 ApiVersions api_versions ApiVersionsRequest => ApiVersionsResponse;
     19 CreateTopics create_topics CreateTopicsRequest => CreateTopicsResponse;
     20 DeleteTopics delete_topics DeleteTopicsRequest => DeleteTopicsResponse;
@@ -103,7 +111,9 @@ table! {
     32 DescribeConfigs describe_configs DescribeConfigsRequest => DescribeConfigsResponse;
     33 AlterConfigs alter_configs AlterConfigsRequest => AlterConfigsResponse;
     37 CreatePartitions create_partitions CreatePartitionsRequest => CreatePartitionsResponse;
+    42 DeleteGroups delete_groups DeleteGroupsRequest => DeleteGroupsResponse;
     44 IncrementalAlterConfigs incremental_alter_configs IncrementalAlterConfigsRequest => IncrementalAlterConfigsResponse;
+    47 OffsetDelete offset_delete OffsetDeleteRequest => OffsetDeleteResponse;
     60 DescribeCluster describe_cluster DescribeClusterRequest => DescribeClusterResponse;
     74 ListConfigResources list_config_resources ListConfigResourcesRequest => ListConfigResourcesResponse;
     75 DescribeTopicPartitions describe_topic_partitions DescribeTopicPartitionsRequest => DescribeTopicPartitionsResponse;

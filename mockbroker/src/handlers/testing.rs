@@ -1,5 +1,7 @@
 //! What the tests of handlers share: a state, and a call that also encodes the answer.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use kafka_protocol::protocol::{Encodable, StrBytes};
 
 use super::{Answer, Ctx, Effect};
@@ -43,6 +45,7 @@ impl Rig {
             node: NodeId(1),
             version,
             client_id: "test",
+            client_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             effects: &mut self.effects,
         };
         let Answer::Now(response) = handle(&mut self.state, &mut ctx, request) else { panic!("not answered at once") };

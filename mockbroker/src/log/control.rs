@@ -53,7 +53,7 @@ impl Marker {
 }
 
 /// The marker that a control batch holds; `None` if it holds another control record or, after compaction, none.
-pub(super) fn marker_of(batch: &Batch) -> Result<Option<EndMarker>, Malformed> {
+pub(crate) fn marker_of(batch: &Batch) -> Result<Option<EndMarker>, Malformed> {
     match batch.records()?.iter().next() {
         None => Ok(None),
         Some(record) => Ok(marker(&record?)),

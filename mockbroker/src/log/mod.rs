@@ -44,11 +44,14 @@ mod verification;
 mod tests;
 
 pub(crate) use aborted::AbortedTransaction;
+pub(crate) use batch::Batch;
 pub(crate) use compaction::{Cleaned, Cleaning, Garbage};
+pub(crate) use control::marker_of;
 pub(crate) use leader_epochs::EpochEnd;
 pub(crate) use lookup::Found;
 pub(crate) use partition::{Appended, PartitionLog};
 pub(crate) use read_plan::Records;
+pub(crate) use rebuild::{BatchBuilder, NewRecord};
 pub(crate) use records::Malformed;
 pub(crate) use rejected::Rejected;
 pub(crate) use sole_batch::sole_batch;

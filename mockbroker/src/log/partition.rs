@@ -168,6 +168,11 @@ impl PartitionLog {
         self.end_position().abs_diff(self.segment(0).start_position())
     }
 
+    /// All batches that are kept, in the order of offsets.
+    pub(crate) fn batches(&self) -> impl Iterator<Item = &Batch> {
+        self.segments().flat_map(Segment::entries).map(|entry| &entry.batch)
+    }
+
     /// The producers whose state is kept, by id (DescribeProducers).
     #[cfg_attr(not(test), expect(dead_code, reason = "DescribeProducers is not served yet"))]
     pub(crate) fn producers(&self) -> impl Iterator<Item = ActiveProducer> + '_ {

@@ -77,7 +77,7 @@ impl BatchBuilder {
     }
 
     /// How many records are in it.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the coordinators will write their records with it"))]
+    #[cfg(test)]
     pub(crate) fn count(&self) -> i32 {
         self.count
     }

@@ -53,7 +53,6 @@ pub(crate) fn validate(batch: Batch, config: &TopicConfig, now: Timestamp) -> Re
 
 impl ValidBatch {
     /// A batch that a coordinator of this cluster made.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the coordinators will write their records with it"))]
     pub(crate) fn of_broker(batch: Batch) -> Self {
         Self { batch, log_append_time_ms: -1, origin: Origin::Coordinator }
     }

@@ -3,6 +3,7 @@
 //! Requests that have already arrived are handled before their answers are written together; nothing waits in here while
 //! a request is parked but the detection that the peer has gone.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -40,12 +41,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub(super) fn new(
         stream: S,
         node: NodeId,
+        client_address: IpAddr,
         engine: Arc<Engine>,
         registration: Registration,
         recycler: Arc<Recycler>,
     ) -> Self {
         let max_frame_bytes = engine.read(|state| state.cluster.settings().socket_request_max_bytes);
-        let origin = Origin { node, connection: registration.id };
+        let origin = Origin { node, connection: registration.id, client_address };
         let receiver = Receiver::new(max_frame_bytes, recycler);
         Self { stream, engine, origin, registration, receiver, outgoing: Outgoing::default() }
     }

@@ -85,10 +85,10 @@ impl Listener {
 
 impl Socket {
     /// The next connection; `None` once the socket is closed.
-    async fn accept(&self) -> Option<io::Result<TcpStream>> {
+    async fn accept(&self) -> Option<io::Result<(TcpStream, SocketAddr)>> {
         poll_fn(|context| match self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
             None => Poll::Ready(None),
-            Some(listener) => listener.poll_accept(context).map(|accepted| Some(accepted.map(|(stream, _)| stream))),
+            Some(listener) => listener.poll_accept(context).map(Some),
         })
         .await
     }
@@ -106,8 +106,8 @@ async fn accept(
     recycler: Arc<Recycler>,
 ) {
     while let Some(accepted) = socket.accept().await {
-        let stream = match accepted {
-            Ok(stream) => stream,
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%node, %error, "cannot accept a connection");
                 tokio::time::sleep(BACK_OFF).await;
@@ -118,7 +118,8 @@ async fn accept(
         drop(stream.set_nodelay(true));
         let registration = registry.register(node, engine.now());
         let id = registration.id;
-        let connection = Connection::new(stream, node, Arc::clone(&engine), registration, Arc::clone(&recycler));
+        let connection =
+            Connection::new(stream, node, peer.ip(), Arc::clone(&engine), registration, Arc::clone(&recycler));
         registry.runs_as(id, tokio::spawn(connection.run()).abort_handle());
     }
 }

@@ -47,6 +47,8 @@ const fn rule(api_key: Option<i16>, path: &'static str, how: How, reason: &'stat
 }
 
 const ANY_NODE: &str = "brokers name any node that is up (KRaftMetadataCache.getRandomAliveBrokerId)";
+const BY_COORDINATOR: &str = "GroupCoordinatorService asks each of its partitions, out of a hash map";
+
 const BY_PARTITION: &str = "ReplicaManager answers with a hash map, by partition";
 
 /// The fields that say which element of an array it is.
@@ -60,10 +62,14 @@ const IDENTITY: &[&str] = &[
     "partition",
     "resource_type",
     "resource_name",
+    "group_id",
+    "group_instance_id",
+    "member_id",
 ];
 
-/// All of them; an array that is not sorted here has an order in Kafka, which is compared. Two more hold everywhere: ids (`uuid`) are numbered in the order in which they appear, and the token of
-/// the run is a star wherever text has it.
+/// All of them; an array that is not sorted here has an order in Kafka, which is compared. Two more hold everywhere: ids
+/// (`uuid`, also within text: members have such) are numbered in the order in which they appear, and the token of the run
+/// is a star wherever text has it.
 pub const RULES: &[Rule] = &[
     rule(None, "*.throttle_time_ms", How::Mask, "a quota's delay is a time"),
     rule(Some(api::METADATA), "brokers.port", How::Mask, "where the broker listens"),
@@ -92,6 +98,15 @@ pub const RULES: &[Rule] = &[
     rule(Some(api::CREATE_PARTITIONS), "results", How::Sort, "ControllerApis.createPartitions has a hash set of names"),
     rule(Some(api::API_VERSIONS), "supported_features", How::Sort, "features are in hash maps, by name"),
     rule(Some(api::API_VERSIONS), "finalized_features", How::Sort, "features are in hash maps, by name"),
+    rule(Some(api::JOIN_GROUP), "members", How::Sort, "ClassicGroup has a hash map of members"),
+    rule(Some(api::DESCRIBE_GROUPS), "groups", How::Sort, BY_COORDINATOR),
+    rule(Some(api::DESCRIBE_GROUPS), "groups.members", How::Sort, "ClassicGroup has a hash map of members"),
+    rule(Some(api::LIST_GROUPS), "groups", How::Sort, BY_COORDINATOR),
+    rule(Some(api::DELETE_GROUPS), "results", How::Sort, BY_COORDINATOR),
+    rule(Some(api::OFFSET_FETCH), "topics", How::Sort, "OffsetMetadataManager has hash maps of topics and partitions"),
+    rule(Some(api::OFFSET_FETCH), "topics.partitions", How::Sort, "as its topics"),
+    rule(Some(api::OFFSET_FETCH), "groups.topics", How::Sort, "as its topics"),
+    rule(Some(api::OFFSET_FETCH), "groups.topics.partitions", How::Sort, "as its topics"),
     rule(Some(api::FETCH), "*.records", How::Batches, "ids of producers and times are in them"),
     rule(Some(api::FETCH), "session_id", How::Number(1), "random (FetchSessionCache.newSessionId)"),
     rule(Some(api::INIT_PRODUCER_ID), "producer_id", How::Number(0), "the next one of a block"),
@@ -164,7 +179,7 @@ impl<'a> Seen<'a> {
         let all = self.rules;
         let rules = || all.iter().filter(|rule| rule.is_for(api_key, path));
         let mut value = match value {
-            Value::Str(text) => Value::Str(text.replace(self.token, "*")),
+            Value::Str(text) => Value::Str(self.text(&text)),
             Value::Uuid(id) if !id.is_nil() => self.number("id", &id.to_string()),
             Value::Array(mut elements) => {
                 // Before anything in them is numbered: the numbers go by the order.
@@ -215,6 +230,19 @@ impl<'a> Seen<'a> {
         }
     }
 
+    /// A text without what is of this run alone.
+    fn text(&mut self, text: &str) -> String {
+        let mut rest = text.replace(self.token, "*");
+        let mut normal = String::new();
+        while let Some(at) = uuid_in(&rest) {
+            normal += &rest[..at];
+            let Value::Str(number) = self.number("id", &rest[at..at + UUID_LENGTH]) else { unreachable!("it is text") };
+            normal += &number;
+            rest = rest[at + UUID_LENGTH..].to_owned();
+        }
+        normal + &rest
+    }
+
     /// Which element of an array this is. An id that was not seen before says nothing: it is another one at each broker.
     fn identity(&self, element: &Value) -> Vec<String> {
         let Value::Struct(fields) = element else { return Vec::new() };
@@ -223,6 +251,12 @@ impl<'a> Seen<'a> {
             Value::Uuid(id) => {
                 let seen = self.numbers.get("id").and_then(|ids| ids.iter().position(|known| *known == id.to_string()));
                 seen.map_or_else(|| "?".to_owned(), |index| index.to_string())
+            }
+            Value::Str(text) if uuid_in(text).is_some() => {
+                let at = uuid_in(text).unwrap_or(0);
+                let id = &text[at..at + UUID_LENGTH];
+                let seen = self.numbers.get("id").and_then(|ids| ids.iter().position(|known| known == id));
+                format!("{} {}", &text[..at], seen.map_or_else(|| "?".to_owned(), |index| index.to_string()))
             }
             value => format!("{value:?}"),
         };
@@ -272,6 +306,21 @@ impl Rule {
                 None => path == self.path,
             }
     }
+}
+
+/// The length of `8-4-4-4-12`.
+const UUID_LENGTH: usize = 36;
+
+/// Where the first id in a text begins.
+fn uuid_in(text: &str) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let is_one = |window: &[u8]| {
+        window.iter().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => *byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
+    };
+    bytes.windows(UUID_LENGTH).position(is_one)
 }
 
 /// A config entry, or a synonym, without its value if that is an address or a directory.

@@ -191,6 +191,11 @@ impl Run {
         self.connection().await.call(api_key, version, body).await
     }
 
+    /// Another connection to the same broker; what is said on it is not compared.
+    pub async fn connect(&self) -> Raw {
+        Raw::connect(&self.addresses[self.index()]).await
+    }
+
     /// Asks until the answer is as `ready` says; not compared. If the mock never answers so, that is a difference, and
     /// the program goes on with what it answered last.
     ///

@@ -52,6 +52,32 @@ programs! {
     list_config_resources |_| value!({ resource_types: [2] });
     describe_cluster |_| value!({ endpoint_type: 1 });
     init_producer_id |_| value!({ transactional_id: null, transaction_timeout_ms: 1_000, producer_id: -1, producer_epoch: -1 });
+    offset_commit |run| value!({
+        group_id: run.name("none"), generation_id_or_member_epoch: -1, member_id: "m", group_instance_id: "i",
+        topics: [{ name: run.name("none"), partitions: [{ partition_index: 0, committed_metadata: "x" }] }],
+    });
+    offset_fetch |run| value!({
+        group_id: run.name("none"), topics: [{ name: run.name("none"), partition_indexes: [0] }],
+        groups: [{ group_id: run.name("none"), member_id: "m", topics: [{ name: "t", partition_indexes: [0] }] }],
+    });
+    join_group |run| value!({
+        group_id: run.name("none"), session_timeout_ms: 1, member_id: "m", group_instance_id: "i", protocol_type: "t",
+        protocols: [{ name: "p", metadata: [1_u8].as_slice() }], reason: "r",
+    });
+    heartbeat |run| value!({ group_id: run.name("none"), member_id: "m", group_instance_id: "i" });
+    leave_group |run| value!({
+        group_id: run.name("none"), member_id: "m", members: [{ member_id: "m", group_instance_id: "i", reason: "r" }],
+    });
+    sync_group |run| value!({
+        group_id: run.name("none"), member_id: "m", group_instance_id: "i", protocol_type: "t", protocol_name: "p",
+        assignments: [{ member_id: "m", assignment: [1_u8].as_slice() }],
+    });
+    describe_groups |run| value!({ groups: [run.name("none")], include_authorized_operations: true });
+    list_groups |_| value!({ states_filter: ["none"], types_filter: ["none"] });
+    delete_groups |run| value!({ groups_names: [run.name("none")] });
+    offset_delete |run| value!({
+        group_id: run.name("none"), topics: [{ name: run.name("none"), partitions: [{ partition_index: 0 }] }],
+    });
     find_coordinator |_| value!({ key: "a", key_type: 7, coordinator_keys: ["a"] });
 }
 

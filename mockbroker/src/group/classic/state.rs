@@ -272,7 +272,7 @@ impl ClassicGroup {
             client_id: member.client_id.clone(),
             client_host: member.client_host.clone(),
             metadata: protocol.as_deref().map(|protocol| member.metadata(protocol)).unwrap_or_default(),
-            assignment: protocol.as_ref().map(|_| member.assignment.clone()).unwrap_or_default(),
+            assignment: member.assignment.clone(),
         };
         DescribedGroup {
             state: self.state,

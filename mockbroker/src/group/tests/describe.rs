@@ -25,14 +25,17 @@ fn a_stable_group_shows_what_its_members_have() {
 }
 
 #[test]
-fn a_group_that_is_not_stable_shows_who_is_in_it_and_no_more() {
-    // Source: ClassicGroupMember.describeNoMetadata.
+fn a_group_that_is_not_stable_shows_who_is_in_it_and_what_they_had() {
+    // Source: ClassicGroupMember.describeNoMetadata. Seen on 4.3.1.
     let mut kit = Kit::new();
     kit.stable(&[consumer()]);
     kit.join_with_new_id(consumer());
     let group = kit.coordinator.describe_classic(GROUP).unwrap();
     assert_eq!((group.state.name(), &*group.protocol_data, group.members.len()), ("PreparingRebalance", "", 2));
-    assert!(group.members.iter().all(|member| member.metadata.is_empty() && member.assignment.is_empty()));
+    assert!(group.members.iter().all(|member| member.metadata.is_empty()));
+    let mut assignments: Vec<_> = group.members.iter().map(|member| &member.assignment[..]).collect();
+    assignments.sort_unstable();
+    assert_eq!(assignments, [&[][..], &[1]]);
 }
 
 #[test]

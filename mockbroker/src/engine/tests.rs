@@ -1,0 +1,218 @@
+//! Tests of what only the engine joins: groups, their log, those who wait, time.
+
+use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
+use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
+use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
+use kafka_protocol::messages::{
+    GroupId, HeartbeatRequest, JoinGroupRequest, JoinGroupResponse, OffsetCommitRequest, SyncGroupRequest,
+    SyncGroupResponse, TopicName,
+};
+use kafka_protocol::protocol::StrBytes;
+
+use super::*;
+use crate::cluster::{CONSUMER_OFFSETS, Cluster, Node};
+use crate::handlers::Effect;
+use crate::handlers::table::Request;
+use crate::ids::IdSource;
+use crate::types::{PartitionId, TopicId};
+use crate::wire::request::RequestHeader;
+
+const JOIN_GROUP: (i16, i16) = (11, 9);
+const SYNC_GROUP: (i16, i16) = (14, 5);
+const HEARTBEAT: (i16, i16) = (12, 4);
+const OFFSET_COMMIT: (i16, i16) = (8, 9);
+
+/// One node, a topic `t`, a clock that stands still.
+struct World(Arc<Engine>);
+
+impl World {
+    fn new() -> Self {
+        let node = Node::new(NodeId(1), "localhost".to_owned(), 9092);
+        let mut ids = IdSource::new(1);
+        let cluster = Cluster::new(vec![node], &[].into(), &mut ids).unwrap();
+        let mut state = State::new(cluster, ids);
+        state.create_topic_at_start("t", 2).unwrap();
+        state.auto_create(CONSUMER_OFFSETS);
+        let start = Timestamp::from_millis(1_700_000_000_000);
+        Self(Engine::new(state, &clock::Clock::manual_at(start)))
+    }
+
+    fn submit(&self, (api_key, api_version): (i16, i16), request: Request) -> Outcome {
+        let address = std::net::Ipv4Addr::LOCALHOST.into();
+        let origin = Origin { node: NodeId(1), connection: ConnectionId(1), client_address: address };
+        let client_id = StrBytes::from_static_str("test");
+        self.0.submit(origin, &RequestHeader { api_key, api_version, correlation_id: 1, client_id }, request)
+    }
+
+    fn now(&self, api: (i16, i16), request: Request) -> Response {
+        match self.submit(api, request) {
+            Outcome::Answer(response) => response,
+            other => panic!("{other:?} is not an answer at once"),
+        }
+    }
+
+    fn parked(&self, api: (i16, i16), request: Request) -> Pending {
+        match self.submit(api, request) {
+            Outcome::Parked(pending) => pending,
+            other => panic!("{other:?} does not wait"),
+        }
+    }
+
+    fn join(&self, member_id: &StrBytes) -> Pending {
+        self.parked(JOIN_GROUP, Request::JoinGroup(join(member_id)))
+    }
+
+    /// A group of one member, which is assigned something. Its id.
+    async fn stable_group(&self) -> StrBytes {
+        let told = self.now(JOIN_GROUP, Request::JoinGroup(join(&StrBytes::default())));
+        let Response::JoinGroup(told) = told else { panic!("{told:?}") };
+        assert_eq!(told.error_code, 79);
+        let mut pending = self.join(&told.member_id);
+        self.0.advance(Duration::from_secs(3));
+        let joined = joined(&mut pending).await;
+        assert_eq!((joined.error_code, joined.generation_id), (0, 1));
+        let synced = self.now(SYNC_GROUP, sync(&told.member_id, 1));
+        let Response::SyncGroup(SyncGroupResponse { error_code: 0, assignment, .. }) = synced else {
+            panic!("{synced:?}")
+        };
+        assert_eq!(assignment, "assigned");
+        told.member_id
+    }
+
+    fn heartbeat(&self, member_id: &StrBytes, generation_id: i32) -> i16 {
+        let request = HeartbeatRequest::default()
+            .with_group_id(group())
+            .with_member_id(member_id.clone())
+            .with_generation_id(generation_id);
+        let Response::Heartbeat(answer) = self.now(HEARTBEAT, Request::Heartbeat(request)) else { panic!() };
+        answer.error_code
+    }
+
+    fn commit(&self, member_id: &StrBytes, generation_id: i32, offset: i64) -> i16 {
+        let partition = OffsetCommitRequestPartition::default().with_partition_index(1).with_committed_offset(offset);
+        let name = TopicName(StrBytes::from_static_str("t"));
+        let topic = OffsetCommitRequestTopic::default().with_name(name).with_partitions(vec![partition]);
+        let request = OffsetCommitRequest::default()
+            .with_group_id(group())
+            .with_member_id(member_id.clone())
+            .with_generation_id_or_member_epoch(generation_id)
+            .with_topics(vec![topic]);
+        let answer = self.now(OFFSET_COMMIT, Request::OffsetCommit(request));
+        let Response::OffsetCommit(answer) = answer else { panic!("{answer:?}") };
+        answer.topics[0].partitions[0].error_code
+    }
+
+    /// Another leader of every partition of the groups' topic.
+    fn move_coordinators(&self) {
+        let topic_id = self.consumer_offsets();
+        let effects = (0..50).map(|partition| Effect::LeaderMoved(topic_id, PartitionId(partition))).collect();
+        self.0.lock().carry_out(effects, self.0.now());
+    }
+
+    fn consumer_offsets(&self) -> TopicId {
+        self.0.read(|state| state.cluster.topics().id(CONSUMER_OFFSETS).unwrap())
+    }
+
+    /// All that can be asked of groups.
+    fn groups(&self) -> String {
+        self.0.read(|state| {
+            let described: Vec<_> =
+                state.groups.list().map(|group| state.groups.describe_classic(&group.group_id)).collect();
+            let offsets = state.groups.fetch_all_offsets("g", crate::group::RequireStable::No);
+            format!("{described:?} {offsets:?}")
+        })
+    }
+
+    fn log_end_offsets(&self) -> i64 {
+        let topic_id = self.consumer_offsets();
+        let end = |state: &State, index| {
+            state.logs.partition(topic_id, PartitionId(index)).map_or(0, crate::log::PartitionLog::log_end_offset)
+        };
+        self.0.read(|state| (0..50).map(|index| end(state, index)).sum())
+    }
+}
+
+fn group() -> GroupId {
+    GroupId(StrBytes::from_static_str("g"))
+}
+
+fn join(member_id: &StrBytes) -> JoinGroupRequest {
+    let protocol = JoinGroupRequestProtocol::default().with_name(StrBytes::from_static_str("range"));
+    JoinGroupRequest::default()
+        .with_group_id(group())
+        .with_member_id(member_id.clone())
+        .with_protocol_type(StrBytes::from_static_str("test"))
+        .with_protocols(vec![protocol])
+        .with_session_timeout_ms(10_000)
+        .with_rebalance_timeout_ms(60_000)
+}
+
+fn sync(member_id: &StrBytes, generation_id: i32) -> Request {
+    let assignment =
+        SyncGroupRequestAssignment::default().with_member_id(member_id.clone()).with_assignment("assigned".into());
+    Request::SyncGroup(
+        SyncGroupRequest::default()
+            .with_group_id(group())
+            .with_member_id(member_id.clone())
+            .with_generation_id(generation_id)
+            .with_protocol_type(Some(StrBytes::from_static_str("test")))
+            .with_protocol_name(Some(StrBytes::from_static_str("range")))
+            .with_assignments(vec![assignment]),
+    )
+}
+
+async fn joined(pending: &mut Pending) -> JoinGroupResponse {
+    match pending.answer().await {
+        Some(Response::JoinGroup(answer)) => answer,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_group_at_rest_is_the_same_on_the_node_that_takes_it_over() {
+    // Source: CoordinatorRuntime.scheduleLoadOperation. What a coordinator writes is all that the next one needs.
+    let world = World::new();
+    let member_id = world.stable_group().await;
+    assert_eq!(world.commit(&member_id, 1, 42), 0);
+    let (before, written) = (world.groups(), world.log_end_offsets());
+    assert_eq!(written, 3, "the new group, its assignment, an offset");
+    world.move_coordinators();
+    assert_eq!(world.groups(), before);
+    assert_eq!(world.log_end_offsets(), written, "nothing is written by reading");
+    assert_eq!(world.heartbeat(&member_id, 1), 0);
+    assert_eq!(world.commit(&member_id, 1, 43), 0);
+    // The session begins anew with the new coordinator.
+    world.0.advance(Duration::from_millis(9999));
+    assert_eq!(world.heartbeat(&member_id, 1), 0);
+    world.0.advance(Duration::from_secs(10));
+    assert_eq!(world.heartbeat(&member_id, 1), 25);
+}
+
+#[tokio::test]
+async fn who_waits_for_a_coordinator_that_moves_is_told_and_what_was_not_written_is_lost() {
+    let world = World::new();
+    let member_id = world.stable_group().await;
+    let told = world.now(JOIN_GROUP, Request::JoinGroup(join(&StrBytes::default())));
+    let Response::JoinGroup(told) = told else { panic!("{told:?}") };
+    let mut pending = world.join(&told.member_id);
+    assert_eq!(world.heartbeat(&member_id, 1), 27);
+    world.move_coordinators();
+    assert_eq!(joined(&mut pending).await.error_code, 16);
+    assert_eq!(world.heartbeat(&member_id, 1), 0, "the generation that was written is the one that counts");
+    assert_eq!(world.0.parked(), 0);
+}
+
+#[tokio::test]
+async fn what_is_due_at_once_is_done_at_once_on_a_clock_that_stands_still() {
+    // `group.initial.rebalance.delay.ms` of 0: the join phase ends when it begins.
+    let node = Node::new(NodeId(1), "localhost".to_owned(), 9092);
+    let properties = [("group.initial.rebalance.delay.ms".to_owned(), "0".to_owned())].into();
+    let mut ids = IdSource::new(1);
+    let cluster = Cluster::new(vec![node], &properties, &mut ids).unwrap();
+    let mut state = State::new(cluster, ids);
+    state.auto_create(CONSUMER_OFFSETS);
+    let world = World(Engine::new(state, &clock::Clock::manual()));
+    let told = world.now(JOIN_GROUP, Request::JoinGroup(join(&StrBytes::default())));
+    let Response::JoinGroup(told) = told else { panic!("{told:?}") };
+    assert_eq!(joined(&mut world.join(&told.member_id)).await.generation_id, 1);
+}
