@@ -8,7 +8,7 @@ use clap::{Parser, ValueEnum};
 use mockbroker_bench::allocator::Counting;
 use mockbroker_bench::processes::{Programs, repository};
 use mockbroker_bench::report::{self, Row, Verdict};
-use mockbroker_bench::{Effort, consume, cycles, exec, machine, memory, produce};
+use mockbroker_bench::{Effort, consume, cycles, exec, groups, machine, memory, produce};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -37,9 +37,11 @@ enum Figure {
     Produce,
     Consume,
     Memory,
+    Groups,
 }
 
-const ORDER: [Figure; 5] = [Figure::Cycles, Figure::Exec, Figure::Produce, Figure::Consume, Figure::Memory];
+const ORDER: [Figure; 6] =
+    [Figure::Cycles, Figure::Exec, Figure::Produce, Figure::Consume, Figure::Memory, Figure::Groups];
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -58,6 +60,7 @@ fn main() -> ExitCode {
             Figure::Produce => produce::run(&programs, effort),
             Figure::Consume => consume::run(&programs, effort),
             Figure::Memory => memory::run(),
+            Figure::Groups => groups::run(&programs, effort),
         };
         eprint!("{}", report::table(&measured));
         rows.extend(measured);

@@ -153,7 +153,7 @@ pub fn exchange_blocking(stream: &mut std::net::TcpStream, request: &[u8]) -> st
     Ok(answer)
 }
 
-fn frame(key: i16, version: i16, body: impl FnOnce(&mut Vec<u8>)) -> Frame {
+pub(crate) fn frame(key: i16, version: i16, body: impl FnOnce(&mut Vec<u8>)) -> Frame {
     let mut out = vec![0; 4];
     int16(&mut out, key);
     int16(&mut out, version);
@@ -165,24 +165,24 @@ fn frame(key: i16, version: i16, body: impl FnOnce(&mut Vec<u8>)) -> Frame {
     out
 }
 
-fn int16(out: &mut Vec<u8>, value: i16) {
+pub(crate) fn int16(out: &mut Vec<u8>, value: i16) {
     out.extend_from_slice(&value.to_be_bytes());
 }
 
-fn int32(out: &mut Vec<u8>, value: i32) {
+pub(crate) fn int32(out: &mut Vec<u8>, value: i32) {
     out.extend_from_slice(&value.to_be_bytes());
 }
 
-fn int64(out: &mut Vec<u8>, value: i64) {
+pub(crate) fn int64(out: &mut Vec<u8>, value: i64) {
     out.extend_from_slice(&value.to_be_bytes());
 }
 
-fn string(out: &mut Vec<u8>, text: &str) {
+pub(crate) fn string(out: &mut Vec<u8>, text: &str) {
     int16(out, i16::try_from(text.len()).expect("a name is short"));
     out.extend_from_slice(text.as_bytes());
 }
 
-fn bytes(out: &mut Vec<u8>, value: &[u8]) {
+pub(crate) fn bytes(out: &mut Vec<u8>, value: &[u8]) {
     int32(out, i32::try_from(value.len()).expect("a batch is below 2 GiB"));
     out.extend_from_slice(value);
 }
@@ -196,11 +196,11 @@ fn varint(out: &mut Vec<u8>, value: i32) {
     out.push(rest as u8);
 }
 
-fn int16_at(answer: &[u8], at: usize) -> i16 {
+pub(crate) fn int16_at(answer: &[u8], at: usize) -> i16 {
     i16::from_be_bytes(answer[at..at + 2].try_into().expect("two bytes"))
 }
 
-fn int32_at(answer: &[u8], at: usize) -> i32 {
+pub(crate) fn int32_at(answer: &[u8], at: usize) -> i32 {
     i32::from_be_bytes(answer[at..at + 4].try_into().expect("four bytes"))
 }
 

@@ -2,7 +2,7 @@
 //!
 //! `drive produce` writes records of pseudo-random bytes; `drive consume` reads each partition from offset 0. Both
 //! leave every property at librdkafka's default but those in `produce` and `consume` below, so that each broker gets
-//! the same load. The consumer takes messages in batches from librdkafka's queue, as `rdkafka_performance` does: the
+//! the same load. `drive join` lets two consumers of a new group take a partition each. The consumer takes messages in batches from librdkafka's queue, as `rdkafka_performance` does: the
 //! call per message costs more than the message.
 
 use std::ptr;
@@ -21,10 +21,10 @@ use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, Prod
 use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
 
 /// One run of a librdkafka client.
-#[derive(Parser)]
+#[derive(Clone, Parser)]
 struct Load {
-    /// What to do: `produce` or `consume`.
-    #[arg(value_parser = ["produce", "consume"])]
+    /// What to do: `produce`, `consume` or `join`.
+    #[arg(value_parser = ["produce", "consume", "join"])]
     direction: String,
     /// The broker, host:port.
     #[arg(long)]
@@ -39,7 +39,7 @@ struct Load {
     #[arg(long, default_value_t = 1024)]
     size: usize,
     /// Records in all.
-    #[arg(long)]
+    #[arg(long, default_value_t = 2)]
     count: u64,
     /// Other properties of librdkafka, KEY=VALUE.
     #[arg(long = "property", value_name = "KEY=VALUE")]
@@ -50,6 +50,7 @@ fn main() {
     let load = Load::parse();
     let run = match load.direction.as_str() {
         "produce" => produce(&load),
+        "join" => join(&load),
         _ => consume(&load),
     };
     let report = serde_json::json!({
@@ -179,4 +180,30 @@ fn consume(load: &Load) -> Run {
     // SAFETY: the reference taken above is given back once.
     unsafe { rd_kafka_queue_destroy(queue) };
     run
+}
+
+/// Two consumers of a new group. The clock runs from the second subscribe until each has got a record.
+fn join(load: &Load) -> Run {
+    let two = Load { partitions: 2, ..load.clone() };
+    produce(&two);
+    let group = format!("join-{:x}", fastrand::u64(..));
+    let mut config = load.config();
+    config.set("group.id", &group).set("auto.offset.reset", "earliest").set("enable.auto.commit", "false");
+    let consumers: Vec<BaseConsumer> = (0..2).map(|_| config.create().expect("librdkafka's consumer starts")).collect();
+    for consumer in &consumers {
+        consumer.client().fetch_metadata(Some(&load.topic), Duration::from_secs(10)).expect("the broker answers");
+    }
+    consumers[0].subscribe(&[&load.topic]).expect("a topic");
+    let begin = Instant::now();
+    consumers[1].subscribe(&[&load.topic]).expect("a topic");
+    let mut waiting = [true, true];
+    while waiting.contains(&true) {
+        assert!(begin.elapsed() < Duration::from_secs(30), "no record for {waiting:?} within 30 s");
+        for (consumer, waits) in consumers.iter().zip(&mut waiting) {
+            if let Some(message) = consumer.poll(Duration::from_millis(1)) {
+                *waits &= message.is_err();
+            }
+        }
+    }
+    Run { records: 2, bytes: 0, failed: 0, wall: begin.elapsed() }
 }
