@@ -2,7 +2,7 @@
 //!
 //! One module for each family of APIs. A program makes what it needs with names of its own and is cleaned up after, so
 //! that each finds the same cluster. What every API has in common is in `common`; what three nodes answer otherwise than
-//! one is in `nodes` and `admin_of_nodes`.
+//! one is in `nodes`, `admin_of_nodes` and `groups_of_nodes`.
 
 mod admin_of_nodes;
 mod cluster;
@@ -12,6 +12,7 @@ mod configs;
 mod fetch;
 mod group_admin;
 mod groups;
+mod groups_of_nodes;
 mod members;
 mod nodes;
 mod offsets;
@@ -98,6 +99,16 @@ scenarios! {
     DESCRIBE_CLUSTER "B.10": nodes::describe;
     INIT_PRODUCER_ID "G.3": nodes::producer_ids;
     FIND_COORDINATOR "B.9": nodes::coordinators;
+    JOIN_GROUP "E.4": groups_of_nodes::join;
+    SYNC_GROUP "E.6": groups_of_nodes::sync;
+    HEARTBEAT "E.7": groups_of_nodes::heartbeat;
+    LEAVE_GROUP "E.8": groups_of_nodes::leave;
+    OFFSET_COMMIT "E.10": groups_of_nodes::commits;
+    OFFSET_FETCH "E.11": groups_of_nodes::fetches;
+    DESCRIBE_GROUPS "E.13": groups_of_nodes::describes;
+    LIST_GROUPS "E.13": groups_of_nodes::lists;
+    DELETE_GROUPS "E.13": groups_of_nodes::deletes;
+    OFFSET_DELETE "E.13": groups_of_nodes::offset_deletes;
 }
 
 /// The versions of an API that are asked: all that Kafka advertises and the mock as well.

@@ -218,7 +218,7 @@ pub(super) async fn producer_ids(run: &mut Run) {
 }
 
 /// Makes the topics whose leaders coordinate, where this is known; Kafka would spread them by chance. They stay.
-async fn internal_topics(run: &mut Run) {
+pub(super) async fn internal_topics(run: &mut Run) {
     for name in ["__consumer_offsets", "__transaction_state"] {
         let compact = vec![value!({ name: "cleanup.policy", value: "compact" })];
         run.create(name, INTERNAL, compact).await;
