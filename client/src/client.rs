@@ -10,7 +10,7 @@ use crate::{
     cluster::Cluster,
     config::ClientConfig,
     conn::transport::{Address, Stream, Transport},
-    consumer::AssignedConsumerBuilder,
+    consumer::{AssignedConsumerBuilder, ConsumerBuilder},
     error::{Error, Result},
     producer::ProducerBuilder,
     retry::{Backoff, Retry},
@@ -36,6 +36,11 @@ impl Kafka {
     /// Begins a consumer of partitions that the program chooses, without a group.
     pub fn assigned_consumer(&self) -> AssignedConsumerBuilder {
         AssignedConsumerBuilder::new(self.cluster.clone())
+    }
+
+    /// Begins a consumer that is a member of a group (`group.id`).
+    pub fn consumer(&self, group_id: impl Into<Arc<str>>) -> ConsumerBuilder {
+        ConsumerBuilder::new(self.cluster.clone(), group_id.into())
     }
 
     /// How many partitions a topic has. Looks the topic up without creating it, and waits for it until `default.api.timeout`.

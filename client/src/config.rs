@@ -4,7 +4,7 @@
 //! the builders ([`KafkaBuilder`](crate::KafkaBuilder), [`ProducerBuilder`](crate::ProducerBuilder),
 //! [`AssignedConsumerBuilder`](crate::AssignedConsumerBuilder)) fill them in and check them once.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 pub use crate::batch::Compression;
 use crate::{
@@ -207,7 +207,9 @@ pub enum OffsetReset {
     /// After the last record. The default, as in Java.
     #[default]
     Latest,
-    /// Nowhere: the consumer reports [`Error::OffsetOutOfRange`].
+    /// At the first record that is not older than this (`by_duration:`, KIP-1106); after the last one if all are.
+    ByDuration(Duration),
+    /// Nowhere: the consumer reports [`Error::OffsetOutOfRange`], or [`Error::NoCommittedOffset`].
     None,
 }
 
@@ -267,6 +269,94 @@ impl ConsumerConfig {
             ));
         }
         Ok(())
+    }
+}
+
+/// A rule by which the partitions of a classic group are assigned (`partition.assignment.strategy`). The results are those of
+/// Java's assignors, so that members of either client can share a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Assignor {
+    /// Neighbouring partitions of each topic to each member: `RangeAssignor`.
+    Range,
+    /// Partitions one by one to the members in turn: `RoundRobinAssignor`.
+    RoundRobin,
+    /// As even as can be, and as few moves as can be: `StickyAssignor`.
+    Sticky,
+    /// The same; and partitions that stay with a member are read on through a rebalance: `CooperativeStickyAssignor`
+    /// (KIP-429).
+    CooperativeSticky,
+}
+
+impl Assignor {
+    /// The name by which members agree on it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Range => "range",
+            Self::RoundRobin => "roundrobin",
+            Self::Sticky => "sticky",
+            Self::CooperativeSticky => "cooperative-sticky",
+        }
+    }
+
+    /// Whether partitions that stay with a member are kept through a rebalance.
+    pub(crate) const fn is_cooperative(self) -> bool {
+        matches!(self, Self::CooperativeSticky)
+    }
+}
+
+/// What a member of a group can be told, besides its [`ConsumerConfig`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct GroupConfig {
+    /// `group.id`.
+    pub group_id: Arc<str>,
+    /// `group.instance.id`. Makes the member static: it may be away for [`session_timeout`](Self::session_timeout) without a
+    /// rebalance, and does not leave the group when it is closed (KIP-345). Default none.
+    pub group_instance_id: Option<String>,
+    /// `partition.assignment.strategy`. The group takes the first one that all its members offer. Default
+    /// [`Assignor::Range`], then [`Assignor::CooperativeSticky`], as in Java: a group changes to the second when no member
+    /// offers the first any more.
+    pub assignors: Vec<Assignor>,
+    /// `session.timeout.ms`. A member that is not heard of for so long is put out of the group. Default 45 s.
+    pub session_timeout: Duration,
+    /// `heartbeat.interval.ms`. Default 3 s.
+    pub heartbeat_interval: Duration,
+    /// `max.poll.interval.ms`. A program that does not ask for records for so long loses its partitions; while it waits for
+    /// records it counts as asking. Also how long a rebalance waits for a program to finish what it was given. Default 5 min.
+    pub max_poll_interval: Duration,
+    /// `enable.auto.commit` and `auto.commit.interval.ms`: how often the offsets of records that the program is done with
+    /// are committed, besides at every rebalance and at the end. Done with is what was given out before the program asked for
+    /// more. `None` leaves committing to the program. Default every 5 s.
+    pub auto_commit_interval: Option<Duration>,
+}
+
+impl GroupConfig {
+    pub(crate) fn new(group_id: Arc<str>) -> Self {
+        Self {
+            group_id,
+            group_instance_id: None,
+            assignors: vec![Assignor::Range, Assignor::CooperativeSticky],
+            session_timeout: Duration::from_secs(45),
+            heartbeat_interval: Duration::from_secs(3),
+            max_poll_interval: Duration::from_secs(300),
+            auto_commit_interval: Some(Duration::from_secs(5)),
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.group_id.is_empty() {
+            return Err(Error::config("group_id", "must not be empty"));
+        }
+        if self.assignors.is_empty() {
+            return Err(Error::config("assignors", "must name one at least"));
+        }
+        if self.heartbeat_interval >= self.session_timeout {
+            return Err(Error::config("heartbeat_interval", "must be less than session_timeout"));
+        }
+        positive_time("heartbeat_interval", self.heartbeat_interval)?;
+        positive_time("max_poll_interval", self.max_poll_interval)
     }
 }
 

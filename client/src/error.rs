@@ -160,6 +160,25 @@ pub enum Error {
         partition: i32,
     },
 
+    /// The partition belongs to another member of the group now, so this one cannot commit for it any more. Whoever has it
+    /// starts at the offset that was committed last.
+    #[error("{topic}-{partition} was given to another member of the group")]
+    PartitionLost {
+        /// The topic.
+        topic: Arc<str>,
+        /// The partition.
+        partition: i32,
+    },
+
+    /// The group has no committed offset for the partition and the consumer was told not to choose another one.
+    #[error("the group has no offset for {topic}-{partition}, and auto_offset_reset is None")]
+    NoCommittedOffset {
+        /// The topic.
+        topic: Arc<str>,
+        /// The partition.
+        partition: i32,
+    },
+
     /// The producer or consumer was closed.
     #[error("the {what} is closed")]
     Closed {

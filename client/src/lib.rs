@@ -50,12 +50,15 @@ mod wire;
 pub use crate::{
     client::{Kafka, KafkaBuilder},
     codes::ErrorCode,
-    config::{Acks, ClientConfig, Compression, ConsumerConfig, OffsetReset, ProducerConfig},
+    config::{Acks, Assignor, ClientConfig, Compression, ConsumerConfig, GroupConfig, OffsetReset, ProducerConfig},
     conn::transport::{Address, Stream},
-    consumer::{AssignedConsumer, AssignedConsumerBuilder, ConsumerBatch, ConsumerRecord, Offset, RecordView},
+    consumer::{
+        AssignedConsumer, AssignedConsumerBuilder, CommittedOffset, Consumer, ConsumerBatch, ConsumerBuilder,
+        ConsumerRecord, Offset, Rebalance, RebalanceKind, RecordView,
+    },
     error::{BatchError, CloseReason, Error, Result, Written},
     producer::{CloseReport, Delivery, Murmur2, Partitioner, Producer, ProducerBuilder, Refused, TrySendError},
-    record::{Header, Record, RecordMetadata, Timestamp},
+    record::{Header, Record, RecordMetadata, Timestamp, TopicPartition},
     retry::Backoff,
 };
 

@@ -2,12 +2,14 @@
 //!
 //! - `first_test`: the test that the README shows.
 //! - `client`: client and broker together.
+//! - `groups`: consumers that share a group.
 //! - `idempotence`: nothing twice, nothing missing, nothing out of order, wherever a request or an answer is lost.
 //! - `lifecycle`: a broker starts, serves on the caller's runtime, and leaves nothing behind.
 //! - `time`: the manual clock.
 
 mod client;
 mod first_test;
+mod groups;
 mod idempotence;
 mod lifecycle;
 mod time;

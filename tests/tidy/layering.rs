@@ -112,6 +112,7 @@ const RESERVED: &[(&[&str], &[&str], &str)] = &[
             // The builders begin the shells.
             "client/src/producer/builder.rs",
             "client/src/consumer/builder.rs",
+            "client/src/consumer/group_builder.rs",
             "client/src/producer/sender.rs",
             "client/src/consumer/fetcher.rs",
             "client/src/consumer/member/driver.rs",

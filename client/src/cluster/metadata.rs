@@ -128,6 +128,14 @@ impl Metadata {
         self.topics.insert(name, Arc::new(topic));
     }
 
+    /// Takes in where a broker is, from an answer that is not about topics.
+    pub(crate) fn locate(&self, node_id: i32, at: Address) {
+        let mut nodes = self.nodes.write().unwrap_or_else(PoisonError::into_inner);
+        if nodes.get(&node_id) != Some(&at) {
+            Arc::make_mut(&mut nodes).insert(node_id, at);
+        }
+    }
+
     /// Takes in the leader that a broker named while it refused a request, if that is news (KIP-951).
     pub(crate) fn hint(&self, topic: &str, partition: i32, leader: (i32, i32), endpoint: Option<Address>) {
         let (node_id, leader_epoch) = leader;

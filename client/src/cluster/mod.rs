@@ -3,6 +3,7 @@
 //! Producers, consumers and the admin client share one [`Cluster`] and know nothing of each other. It has no task of its
 //! own: whoever needs fresh metadata fetches it, and the others who need it wait for that one fetch.
 
+mod coordinators;
 pub(crate) mod metadata;
 pub(crate) mod pool;
 mod refresh;
@@ -18,6 +19,7 @@ use std::{
 use tokio::time::Instant;
 
 use self::{
+    coordinators::Coordinators,
     metadata::{Metadata, Topic},
     pool::{LaneId, Node, Pool},
     refresh::Refresher,
@@ -45,6 +47,7 @@ struct Inner {
     pool: Arc<Pool>,
     metadata: Metadata,
     refresher: Refresher,
+    coordinators: Coordinators,
     next_lane: AtomicU32,
 }
 
@@ -70,7 +73,8 @@ impl Cluster {
         let pool = Arc::new(Pool::new(transport, Arc::clone(&config)));
         let next_lane = AtomicU32::new(Self::CONTROL.0 + 1);
         let (metadata, refresher) = (Metadata::default(), Refresher::default());
-        Self { inner: Arc::new(Inner { config, bootstrap, pool, metadata, refresher, next_lane }) }
+        let coordinators = Coordinators::default();
+        Self { inner: Arc::new(Inner { config, bootstrap, pool, metadata, refresher, coordinators, next_lane }) }
     }
 
     pub(crate) fn config(&self) -> &Arc<ClientConfig> {
@@ -122,12 +126,18 @@ impl Cluster {
 
     /// Sends a request to whichever broker can be reached: one that is connected, one that the metadata names, and in the
     /// end the bootstrap addresses again (KIP-899). Only for requests that may safely be sent twice.
-    pub(crate) async fn call_any<A: Api>(&self, request: &A) -> Result<A::Response> {
+    pub(crate) async fn call_any<A: Api + Clone>(&self, request: &A) -> Result<A::Response> {
+        self.call_any_made(|_| request.clone()).await
+    }
+
+    /// [`Cluster::call_any`] for a request that is said differently at some versions.
+    pub(crate) async fn call_any_made<A: Api>(&self, make: impl Fn(i16) -> A) -> Result<A::Response> {
         let mut last = None;
         for (node, address) in self.candidates() {
             let attempt = async {
                 let connection = self.inner.pool.connection(Self::CONTROL, node, &address).await?;
-                Ok::<_, Error>(connection.call(request).await?)
+                let limit = self.config().request_timeout;
+                Ok::<_, Error>(connection.call_made(&make, limit).await?)
             };
             match attempt.await {
                 Ok(response) => return Ok(response),

@@ -141,6 +141,16 @@ impl Connection {
             .map(|answer| answer.expect("a request that expects an answer is completed by one"))
     }
 
+    /// [`Connection::call`] for a request that is said differently at some versions, with a time limit of its own.
+    pub(crate) async fn call_made<A: Api>(
+        &self,
+        make: impl FnOnce(i16) -> A,
+        limit: Duration,
+    ) -> Result<A::Response, CallError> {
+        let version = self.version::<A>(i16::MAX).map_err(CallError::not_written)?;
+        self.call_capped(&make(version), version, limit).await
+    }
+
     /// Puts a request in line. What was submitted first is written first.
     pub(crate) fn submit<A: Api>(
         &self,

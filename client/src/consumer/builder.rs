@@ -1,13 +1,8 @@
 //! Building a consumer of assigned partitions: settings in, checked once.
 
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use tokio::sync::Notify;
-
-use super::{AssignedConsumer, Handle, Offset, Reading, Shared, fetcher::Fetcher, positions::Positions};
+use super::{AssignedConsumer, Offset, assigned::Handle, fetcher::Fetcher, positions::Positions, shared::Shared};
 use crate::{
     cluster::Cluster,
     config::{ConsumerConfig, OffsetReset},
@@ -111,14 +106,7 @@ impl AssignedConsumerBuilder {
             }
             positions.assign(name, partition, offset);
         }
-        let shared = Arc::new(Shared {
-            config,
-            positions: Mutex::new(positions),
-            reading: Mutex::new(Reading::default()),
-            arrived: Notify::new(),
-            changed: Notify::new(),
-            closed: std::sync::atomic::AtomicBool::new(false),
-        });
+        let shared = Arc::new(Shared::new(config, positions));
         tokio::spawn(Fetcher::new(Arc::clone(&shared), cluster).run());
         Ok(AssignedConsumer { handle: Arc::new(Handle { shared }) })
     }

@@ -14,9 +14,10 @@ use kafka_protocol::messages::{FetchResponse, ListOffsetsResponse};
 use tokio::time::{Instant, sleep_until};
 
 use super::{
-    Offset, Shared,
+    Offset,
     positions::Wanted,
     requests::{FetchOutcome, fetch_outcomes, fetch_request, list_offsets_outcomes, list_offsets_request},
+    shared::Shared,
 };
 use crate::{
     cluster::{Cluster, Lane},
@@ -192,7 +193,7 @@ impl Fetcher {
 
     fn on_fetched(&mut self, wanted: &Wanted<i64>, outcome: FetchOutcome, now: Instant) {
         match outcome {
-            FetchOutcome::Records(bytes) => self.shared.positions().on_fetched(wanted, bytes),
+            FetchOutcome::Records(bytes, end_offset) => self.shared.positions().on_fetched(wanted, bytes, end_offset),
             FetchOutcome::Failed(Error::Server { code: ErrorCode::OffsetOutOfRange, .. }) => self.out_of_range(wanted),
             FetchOutcome::Failed(error) => self.on_failure(std::slice::from_ref(wanted), &error, now),
         }
@@ -203,12 +204,11 @@ impl Fetcher {
         tracing::warn!(%topic, partition, offset, reset = ?self.shared.config.auto_offset_reset, "offset out of range");
         let mut positions = self.shared.positions();
         match self.shared.config.auto_offset_reset {
-            OffsetReset::Earliest => positions.reset(wanted, Offset::Earliest),
-            OffsetReset::Latest => positions.reset(wanted, Offset::Latest),
             OffsetReset::None => {
                 let (topic, partition, offset) = (Arc::clone(topic), *partition, *offset);
                 positions.tell(wanted, Error::OffsetOutOfRange { topic, partition, offset }, true);
             }
+            reset => positions.reset(wanted, Offset::of(reset)),
         }
         drop(positions);
         self.shared.arrived.notify_waiters();

@@ -1,36 +1,33 @@
 //! Receiving records.
 //!
-//! [`AssignedConsumer`] reads partitions that the program names. [`positions`] knows where each stands and has no clock;
-//! [`fetcher`] is the one task of a consumer, which keeps bytes coming; verifying and decompressing happens on the task of
-//! the program that reads. Groups, commits and read_committed are not here yet.
+//! [`AssignedConsumer`] reads partitions that the program names, [`Consumer`] those that its group gives it. What both share
+//! is in [`shared`]: [`positions`] knows where each partition stands and has no clock; [`fetcher`] is the one task that keeps
+//! bytes coming; verifying and decompressing happens on the task of the program that reads. [`member`] is the part that a
+//! consumer plays in its group, [`commits`] what it tells the group about its progress.
 
+mod assigned;
+mod assignor;
 mod builder;
+mod commits;
 mod fetcher;
+mod group;
+mod group_builder;
+mod member;
 pub(crate) mod positions;
+mod rebalance;
 mod record;
 mod requests;
-
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicBool, Ordering},
-};
-
-use tokio::sync::Notify;
+pub(crate) mod shared;
 
 pub use self::{
+    assigned::AssignedConsumer,
     builder::AssignedConsumerBuilder,
+    group::{CommittedOffset, Consumer},
+    group_builder::ConsumerBuilder,
+    rebalance::{Rebalance, RebalanceKind},
     record::{ConsumerBatch, ConsumerRecord, RecordView},
 };
-use self::{
-    positions::{Arrived, Content, Positions, Slot},
-    record::Source,
-};
-use crate::{
-    batch::cursor::{At, Batch, Batches},
-    config::ConsumerConfig,
-    error::{BatchError, Error, Result},
-    record::Timestamp,
-};
+use crate::{config::OffsetReset, record::Timestamp};
 
 /// Where to start in a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,296 +42,16 @@ pub enum Offset {
     Timestamp(Timestamp),
 }
 
-/// Receives the records of partitions that the program chose. Clones share one consumer and its positions: a record goes to
-/// one of them.
-///
-/// When the last clone is dropped, fetching ends. Nothing is committed anywhere.
-#[derive(Clone, Debug)]
-pub struct AssignedConsumer {
-    handle: Arc<Handle>,
-}
-
-#[derive(Debug)]
-struct Handle {
-    shared: Arc<Shared>,
-}
-
-/// What the clones and the fetcher share.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    config: ConsumerConfig,
-    positions: Mutex<Positions>,
-    /// What is being read. Held while a batch is verified and decompressed, which the fetcher does not wait for.
-    reading: Mutex<Reading>,
-    /// Tells readers that something arrived.
-    arrived: Notify,
-    /// Tells the fetcher that there is something to do.
-    changed: Notify,
-    closed: AtomicBool,
-}
-
-/// Fetched bytes of one partition between the fetcher and the program.
-#[derive(Debug, Default)]
-struct Reading {
-    chunk: Option<Chunk>,
-}
-
-#[derive(Debug)]
-struct Chunk {
-    slot: Slot,
-    version: u64,
-    source: Arc<Source>,
-    size_bytes: usize,
-    /// What was not opened yet.
-    batches: Batches,
-    /// `batches` as it was before the last batch was opened. The position says how far the program got in it.
-    before: Batches,
-    /// What `recv` has not given out of the last batch.
-    rest: Option<ConsumerBatch>,
-}
-
-impl Chunk {
-    /// The chunk as it arrived, from the last batch on.
-    fn into_arrived(self) -> Arrived {
-        let content = Content::Batches(self.before, self.size_bytes);
-        Arrived { slot: self.slot, version: self.version, content }
-    }
-}
-
-impl Shared {
-    fn positions(&self) -> MutexGuard<'_, Positions> {
-        self.positions.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn reading(&self) -> MutexGuard<'_, Reading> {
-        self.reading.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
-    }
-
-    fn close(&self) {
-        self.closed.store(true, Ordering::Release);
-        self.changed.notify_one();
-        self.arrived.notify_waiters();
-    }
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        self.shared.close();
-    }
-}
-
-impl AssignedConsumer {
-    /// The next batch of some partition, or `None` after [`AssignedConsumer::close`]. Batches of a partition come in order.
-    ///
-    /// The position moves to the end of the batch when it is returned. An error about one partition does not stop the
-    /// others' data. [`Error::CorruptBatch`] comes again and again, among the others' data, until the partition is sought.
-    ///
-    /// Dropping the future is safe: nothing is lost and no position moves.
-    pub async fn next_batch(&self) -> Result<Option<ConsumerBatch>> {
-        self.wait(Shared::take_batch).await
-    }
-
-    /// The next record of some partition, or `None` after [`AssignedConsumer::close`]. Records of a partition come in order.
-    /// [`AssignedConsumer::next_batch`] costs less per record.
-    ///
-    /// The position moves to the offset after the record when it is returned. Dropping the future is safe.
-    pub async fn recv(&self) -> Result<Option<ConsumerRecord>> {
-        self.wait(Shared::take_record).await
-    }
-
-    async fn wait<T>(&self, take: impl Fn(&Shared) -> Option<Result<T>>) -> Result<Option<T>> {
-        let shared = &self.handle.shared;
-        loop {
-            let mut arrived = std::pin::pin!(shared.arrived.notified());
-            // From here on nothing that arrives is missed.
-            arrived.as_mut().enable();
-            if shared.is_closed() {
-                return Ok(None);
-            }
-            if let Some(taken) = take(shared) {
-                return taken.map(Some);
-            }
-            arrived.await;
-        }
-    }
-
-    /// The next offset that the program gets. `None` while it is being looked up.
-    pub fn position(&self, topic: &str, partition: i32) -> Result<Option<i64>> {
-        let positions = self.handle.shared.positions();
-        Ok(positions.position(slot(&positions, topic, partition)?))
-    }
-
-    /// Moves a partition. What was fetched of it before is dropped.
-    pub fn seek(&self, topic: &str, partition: i32, offset: Offset) -> Result<()> {
-        self.change(topic, partition, |positions, slot| positions.seek(slot, offset))
-    }
-
-    /// Stops giving out and fetching a partition, and keeps its position.
-    pub fn pause(&self, topic: &str, partition: i32) -> Result<()> {
-        self.change(topic, partition, |positions, slot| positions.pause(slot, true))
-    }
-
-    /// Ends [`AssignedConsumer::pause`].
-    pub fn resume(&self, topic: &str, partition: i32) -> Result<()> {
-        self.change(topic, partition, |positions, slot| positions.pause(slot, false))
-    }
-
-    fn change(&self, topic: &str, partition: i32, change: impl FnOnce(&mut Positions, Slot)) -> Result<()> {
-        let shared = &self.handle.shared;
-        let mut positions = shared.positions();
-        let slot = slot(&positions, topic, partition)?;
-        change(&mut positions, slot);
-        drop(positions);
-        shared.changed.notify_one();
-        // A partition that was resumed may have data waiting.
-        shared.arrived.notify_waiters();
-        Ok(())
-    }
-
-    /// Ends the consumer for all clones: waiting calls return `None`, fetching stops.
-    pub fn close(&self) {
-        self.handle.shared.close();
-    }
-}
-
-fn slot(positions: &Positions, topic: &str, partition: i32) -> Result<Slot> {
-    positions.slot(topic, partition).ok_or_else(|| Error::NotAssigned { topic: topic.into(), partition })
-}
-
-impl Shared {
-    fn take_batch(&self) -> Option<Result<ConsumerBatch>> {
-        let mut reading = self.reading();
-        loop {
-            let (chunk, batch) = match self.next(&mut reading)? {
-                Ok(next) => next,
-                Err(error) => return Some(Err(error)),
-            };
-            if self.positions().advance(chunk.slot, chunk.version, batch.next_offset()) {
-                return Some(Ok(batch));
+impl Offset {
+    /// Where to start when there is nothing to go on from; at the end if the program is to be told.
+    fn of(reset: OffsetReset) -> Self {
+        match reset {
+            OffsetReset::Earliest => Self::Earliest,
+            OffsetReset::Latest | OffsetReset::None => Self::Latest,
+            OffsetReset::ByDuration(age) => {
+                let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+                Self::Timestamp(Timestamp(Timestamp::now().as_millis().saturating_sub(age)))
             }
         }
     }
-
-    fn take_record(&self) -> Option<Result<ConsumerRecord>> {
-        let mut reading = self.reading();
-        loop {
-            let (chunk, mut batch) = match self.next(&mut reading)? {
-                Ok(next) => next,
-                Err(error) => return Some(Err(error)),
-            };
-            let Some(record) = batch.take_record() else {
-                // The position gets beyond what compaction left out after the last record.
-                self.positions().advance(chunk.slot, chunk.version, batch.next_offset());
-                continue;
-            };
-            if self.positions().advance(chunk.slot, chunk.version, record.offset() + 1) {
-                chunk.rest = Some(batch);
-                return Some(Ok(record));
-            }
-        }
-    }
-
-    /// The next batch with records that was not given out, and its chunk; or an error to be told.
-    fn next<'a>(&self, reading: &'a mut Reading) -> Option<Result<(&'a mut Chunk, ConsumerBatch)>> {
-        loop {
-            let mut chunk = match reading.chunk.take() {
-                Some(chunk) => chunk,
-                None => match self.take_chunk()? {
-                    Ok(chunk) => chunk,
-                    Err(error) => return Some(Err(error)),
-                },
-            };
-            let position = {
-                let mut positions = self.positions();
-                if !positions.is_current(chunk.slot, chunk.version) {
-                    continue;
-                }
-                if positions.is_paused(chunk.slot) {
-                    positions.give_back(chunk.into_arrived(), true);
-                    continue;
-                }
-                positions.position(chunk.slot).unwrap_or(0)
-            };
-            let batch = match chunk.rest.take() {
-                Some(rest) => Ok(Some(rest)),
-                None => self.open(&mut chunk, position),
-            };
-            match batch {
-                Ok(Some(batch)) => return Some(Ok((reading.chunk.insert(chunk), batch))),
-                Ok(None) => {
-                    if self.positions().release(chunk.slot, chunk.version, chunk.size_bytes) {
-                        self.changed.notify_one();
-                    }
-                }
-                Err(reason) => {
-                    // The same batch fails again until the program seeks beyond it.
-                    let Source { topic, partition } = &*chunk.source;
-                    let at = At { topic: Arc::clone(topic), partition: *partition, offset: position };
-                    self.positions().give_back(chunk.into_arrived(), false);
-                    return Some(Err(at.corrupt(reason)));
-                }
-            }
-        }
-    }
-
-    fn take_chunk(&self) -> Option<Result<Chunk>> {
-        let mut positions = self.positions();
-        let Arrived { slot, version, content } = positions.take_arrived()?;
-        match content {
-            Content::Error(error) => Some(Err(error)),
-            Content::Batches(batches, size_bytes) => {
-                let partition = positions.partition(slot);
-                let source = Source { topic: Arc::clone(&partition.topic), partition: partition.partition };
-                let before = batches.clone();
-                Some(Ok(Chunk { slot, version, source: Arc::new(source), size_bytes, batches, before, rest: None }))
-            }
-        }
-    }
-
-    /// The next batch of a chunk that has records at or after the position. Batches without any still move the position.
-    fn open(&self, chunk: &mut Chunk, position: i64) -> Result<Option<ConsumerBatch>, BatchError> {
-        loop {
-            chunk.before = chunk.batches.clone();
-            let Some(batch) = chunk.batches.next_batch()? else { return Ok(None) };
-            if batch.next_offset() <= position {
-                continue;
-            }
-            if let Some(opened) = self.open_batch(&batch, &chunk.source, position)? {
-                return Ok(Some(opened));
-            }
-            self.positions().advance(chunk.slot, chunk.version, batch.next_offset());
-        }
-    }
-
-    fn open_batch(
-        &self,
-        batch: &Batch,
-        source: &Arc<Source>,
-        position: i64,
-    ) -> Result<Option<ConsumerBatch>, BatchError> {
-        // A transaction marker is not for programs, but takes an offset.
-        if batch.is_control() {
-            return Ok(None);
-        }
-        let open = batch.open(self.config.check_crcs, self.config.max_decompressed_bytes)?;
-        // One walk over all records: it finds the first one that is wanted, and after it reading cannot fail.
-        let mut first = None;
-        let mut walk = open.walk();
-        loop {
-            let before = walk;
-            let Some(span) = walk.next_record(&open) else { break };
-            if span?.offset >= position {
-                first.get_or_insert(before);
-            }
-        }
-        let opened = |walk| ConsumerBatch::new(Arc::clone(source), batch.leader_epoch, batch.next_offset(), open, walk);
-        Ok(first.map(opened))
-    }
 }
-
-#[cfg(test)]
-mod tests;

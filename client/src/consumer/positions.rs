@@ -30,6 +30,18 @@ pub(crate) struct Partition {
     /// The next offset that the program gets, once it is known.
     position: Option<i64>,
     paused: bool,
+    /// Not to be read for now, whatever the program says: its offset is not known yet, or another member is to have it.
+    held: bool,
+    /// The leader epoch of the last batch that the program was given.
+    leader_epoch: i32,
+    /// Everything below is done with, as far as the program told by asking for more.
+    finished: Option<i64>,
+    /// Given out since the program asked for more.
+    given: bool,
+    /// What was committed last, by us.
+    committed: Option<i64>,
+    /// Where the log ends for a reader, as of the last fetch.
+    end_offset: Option<i64>,
     buffered_bytes: usize,
     failures: u32,
     muted_until: Option<Instant>,
@@ -81,32 +93,122 @@ pub(crate) struct Positions {
     by_name: HashMap<Arc<str>, HashMap<i32, Slot>>,
     arrived: VecDeque<Arrived>,
     buffered_bytes: usize,
+    /// Slots of partitions that were taken away.
+    free: Vec<Slot>,
+    /// Partitions of which the program was given something since it asked last.
+    given: Vec<Slot>,
     /// Where the next request begins, so that no partition is always the last.
     turn: usize,
 }
 
 impl Positions {
     pub(crate) fn assign(&mut self, topic: Arc<str>, partition: i32, offset: Offset) {
-        let slot = self.partitions.len();
-        let previous = self.by_name.entry(Arc::clone(&topic)).or_default().insert(partition, slot);
-        if let Some(slot) = previous {
-            // Named twice: the later offset counts.
-            self.by_name.entry(topic).or_default().insert(partition, slot);
-            self.seek(slot, offset);
-            return;
+        let slot = self.add(topic, partition);
+        self.seek(slot, offset);
+    }
+
+    /// Adds a partition that is held. One that is there already stays as it is.
+    pub(crate) fn add(&mut self, topic: Arc<str>, partition: i32) -> Slot {
+        if let Some(slot) = self.slot(&topic, partition) {
+            return slot;
         }
-        self.partitions.push(Partition {
+        let slot = self.free.pop().unwrap_or(self.partitions.len());
+        self.by_name.entry(Arc::clone(&topic)).or_default().insert(partition, slot);
+        let version = self.partitions.get(slot).map_or(0, |previous| previous.version + 1);
+        let new = Partition {
             topic,
             partition,
-            version: 0,
+            version,
             state: State::Stuck,
             position: None,
             paused: false,
+            held: false,
+            leader_epoch: -1,
+            finished: None,
+            given: false,
+            committed: None,
+            end_offset: None,
             buffered_bytes: 0,
             failures: 0,
             muted_until: None,
-        });
-        self.seek(slot, offset);
+        };
+        match self.partitions.get_mut(slot) {
+            Some(place) => *place = new,
+            None => self.partitions.push(new),
+        }
+        slot
+    }
+
+    /// Takes a partition away. What was fetched of it is dropped, and answers about it mean nothing any more.
+    pub(crate) fn remove(&mut self, slot: Slot) {
+        self.seek(slot, Offset::At(0));
+        self.given.retain(|given| *given != slot);
+        let partition = &mut self.partitions[slot];
+        (partition.state, partition.position) = (State::Stuck, None);
+        let topic = Arc::clone(&partition.topic);
+        let number = partition.partition;
+        if let Some(partitions) = self.by_name.get_mut(&topic) {
+            partitions.remove(&number);
+            if partitions.is_empty() {
+                self.by_name.remove(&topic);
+            }
+        }
+        self.free.push(slot);
+    }
+
+    /// Holds a partition, or lets it go on.
+    pub(crate) fn hold(&mut self, slot: Slot, held: bool) {
+        self.partitions[slot].held = held;
+    }
+
+    /// The program asks for more: what it was given before, it is done with.
+    pub(crate) fn finish_given(&mut self) -> bool {
+        let any = !self.given.is_empty();
+        for slot in std::mem::take(&mut self.given) {
+            let partition = &mut self.partitions[slot];
+            partition.given = false;
+            partition.finished = partition.position;
+        }
+        any
+    }
+
+    /// Whether the program may still be at work on records of a partition.
+    pub(crate) fn is_given(&self, slot: Slot) -> bool {
+        self.partitions[slot].given
+    }
+
+    /// What the program is done with in a partition and we have not committed: the offset, and the epoch of its last batch.
+    pub(crate) fn to_commit(&self, slot: Slot) -> Option<(i64, i32)> {
+        let partition = &self.partitions[slot];
+        let finished = partition.finished.filter(|finished| partition.committed != Some(*finished))?;
+        Some((finished, partition.leader_epoch))
+    }
+
+    /// The program says itself how far it is.
+    pub(crate) fn store(&mut self, slot: Slot, offset: i64) {
+        self.partitions[slot].finished = Some(offset);
+    }
+
+    pub(crate) fn committed(&self, slot: Slot) -> Option<i64> {
+        self.partitions[slot].committed
+    }
+
+    /// An offset was committed, or read from the group.
+    pub(crate) fn on_committed(&mut self, slot: Slot, offset: i64) {
+        self.partitions[slot].committed = Some(offset);
+    }
+
+    /// Records between the position and the end of the log, as of the last fetch.
+    pub(crate) fn lag(&self, slot: Slot) -> Option<i64> {
+        let partition = &self.partitions[slot];
+        Some((partition.end_offset? - partition.position?).max(0))
+    }
+
+    /// Every partition, by name and number.
+    pub(crate) fn assigned(&self) -> impl Iterator<Item = (&Arc<str>, i32, Slot)> {
+        self.by_name
+            .iter()
+            .flat_map(|(topic, partitions)| partitions.iter().map(move |(partition, slot)| (topic, *partition, *slot)))
     }
 
     pub(crate) fn slot(&self, topic: &str, partition: i32) -> Option<Slot> {
@@ -127,6 +229,8 @@ impl Positions {
         partition.version += 1;
         partition.failures = 0;
         partition.muted_until = None;
+        // What the program had before says nothing about where it goes on.
+        (partition.finished, partition.committed) = (None, None);
         (partition.state, partition.position) = match offset {
             Offset::At(offset) => (State::Ready(offset), Some(offset)),
             other => (State::Unresolved(other), None),
@@ -145,13 +249,28 @@ impl Positions {
     }
 
     /// The program was given everything below `position`. `false` when the partition was sought meanwhile.
-    pub(crate) fn advance(&mut self, slot: Slot, version: u64, position: i64) -> bool {
+    pub(crate) fn advance(&mut self, slot: Slot, version: u64, position: i64, leader_epoch: i32) -> bool {
         let partition = &mut self.partitions[slot];
         let current = partition.version == version;
         if current {
             partition.position = Some(position);
+            partition.leader_epoch = leader_epoch;
+            if !std::mem::replace(&mut partition.given, true) {
+                self.given.push(slot);
+            }
         }
         current
+    }
+
+    /// There is nothing for the program below `position`: markers, or what compaction left out.
+    pub(crate) fn skip(&mut self, slot: Slot, version: u64, position: i64) {
+        let partition = &mut self.partitions[slot];
+        if partition.version == version {
+            partition.position = Some(position);
+            if !partition.given {
+                partition.finished = Some(position);
+            }
+        }
     }
 
     pub(crate) fn is_current(&self, slot: Slot, version: u64) -> bool {
@@ -164,6 +283,7 @@ impl Positions {
         for (slot, partition) in self.partitions.iter_mut().enumerate() {
             if let State::Unresolved(offset) = partition.state
                 && !partition.is_muted(now)
+                && !partition.held
             {
                 partition.state = State::Resolving(offset);
                 wanted.push(partition.wanted(slot, offset));
@@ -189,6 +309,7 @@ impl Positions {
             let partition = &mut self.partitions[slot];
             if let State::Ready(offset) = partition.state
                 && !partition.paused
+                && !partition.held
                 && !partition.is_muted(now)
                 && (ample || partition.buffered_bytes == 0)
             {
@@ -218,12 +339,13 @@ impl Positions {
     }
 
     /// A fetch brought bytes, or none.
-    pub(crate) fn on_fetched(&mut self, wanted: &Wanted<i64>, bytes: Bytes) {
+    pub(crate) fn on_fetched(&mut self, wanted: &Wanted<i64>, bytes: Bytes, end_offset: i64) {
         let partition = &mut self.partitions[wanted.slot];
         if partition.version != wanted.version {
             return;
         }
         partition.succeeded();
+        partition.end_offset = Some(end_offset).filter(|end| *end >= 0);
         let (next, size, damaged) = measure(&bytes, wanted.what);
         partition.state = if damaged { State::Stuck } else { State::Ready(next) };
         if size == 0 && !damaged {
@@ -275,6 +397,13 @@ impl Positions {
         }
     }
 
+    /// Tells the program about an error of a partition that only a seek helps.
+    pub(crate) fn report(&mut self, slot: Slot, error: Error) {
+        let partition = &mut self.partitions[slot];
+        partition.state = State::Stuck;
+        self.arrived.push_back(Arrived { slot, version: partition.version, content: Content::Error(error) });
+    }
+
     /// The earliest instant at which a partition that waits can be asked for again.
     pub(crate) fn next_deadline(&self, now: Instant) -> Option<Instant> {
         self.partitions.iter().filter_map(|partition| partition.muted_until).filter(|until| *until > now).min()
@@ -282,7 +411,7 @@ impl Positions {
 
     /// What waits for the program, oldest first. The version is current, because a seek takes the older ones out.
     pub(crate) fn take_arrived(&mut self) -> Option<Arrived> {
-        let index = self.arrived.iter().position(|arrived| !self.partitions[arrived.slot].paused)?;
+        let index = self.arrived.iter().position(|arrived| !self.is_paused(arrived.slot))?;
         self.arrived.remove(index)
     }
 
@@ -295,7 +424,7 @@ impl Positions {
     }
 
     pub(crate) fn is_paused(&self, slot: Slot) -> bool {
-        self.partitions[slot].paused
+        self.partitions[slot].paused || self.partitions[slot].held
     }
 
     /// The program is done with bytes that it took. `true` when there is room again where there was little.
@@ -350,91 +479,5 @@ fn measure(bytes: &Bytes, from: i64) -> (i64, usize, bool) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        batch::builder::{BatchBuilder, ProducerFields, RecordParts},
-        config::Compression,
-    };
-
-    fn batch(base_offset: i64, records: usize) -> Bytes {
-        let mut builder = BatchBuilder::new(100);
-        for _ in 0..records {
-            builder.append(RecordParts { timestamp: 0, key: None, value: Some(b"v"), headers: &[] });
-        }
-        let mut bytes = builder.close(Compression::None).unwrap().finish(ProducerFields::NONE).to_vec();
-        bytes[..8].copy_from_slice(&base_offset.to_be_bytes());
-        bytes.into()
-    }
-
-    fn assigned(offsets: &[Offset]) -> Positions {
-        let mut positions = Positions::default();
-        for (partition, offset) in offsets.iter().enumerate() {
-            positions.assign("t".into(), partition as i32, *offset);
-        }
-        positions
-    }
-
-    #[test]
-    fn the_next_fetch_begins_after_the_last_whole_batch() {
-        let mut positions = assigned(&[Offset::At(10)]);
-        let (wanted, _) = positions.start_fetching(Instant::now(), 1000);
-        assert_eq!(wanted[0].what, 10);
-        assert!(positions.start_fetching(Instant::now(), 1000).0.is_empty(), "one fetch of a partition at a time");
-        let bytes = [&batch(8, 5)[..], &batch(13, 2), &batch(15, 9)[..50]].concat();
-        positions.on_fetched(&wanted[0], bytes.into());
-        assert_eq!(positions.start_fetching(Instant::now(), 1000).0[0].what, 15);
-        assert_eq!(positions.position(0), Some(10), "the program has been given nothing yet");
-    }
-
-    #[test]
-    fn what_was_fetched_before_a_seek_is_dropped() {
-        let mut positions = assigned(&[Offset::At(0)]);
-        let (wanted, _) = positions.start_fetching(Instant::now(), 1000);
-        positions.on_fetched(&wanted[0], batch(0, 1));
-        let (second, _) = positions.start_fetching(Instant::now(), 1000);
-        positions.seek(0, Offset::At(100));
-        positions.on_fetched(&second[0], batch(1, 1));
-        assert!(positions.take_arrived().is_none());
-        let (wanted, room) = positions.start_fetching(Instant::now(), 1000);
-        assert_eq!((wanted[0].what, room), (100, 1000));
-    }
-
-    #[test]
-    fn prefetching_is_bounded_and_an_empty_partition_goes_first() {
-        let mut positions = assigned(&[Offset::At(0), Offset::At(0)]);
-        let one = batch(0, 50);
-        let prefetch = one.len() + one.len() / 2;
-        let (wanted, _) = positions.start_fetching(Instant::now(), prefetch);
-        let first = wanted.iter().find(|wanted| wanted.slot == 0).unwrap();
-        positions.on_fetched(first, one.clone());
-        positions.on_failed(wanted.iter().find(|wanted| wanted.slot == 1).unwrap(), Instant::now(), |_| Duration::ZERO);
-        let (wanted, room) = positions.start_fetching(Instant::now(), prefetch);
-        assert_eq!(wanted.iter().map(|wanted| wanted.slot).collect::<Vec<_>>(), [1]);
-        assert_eq!(room, prefetch - one.len());
-    }
-
-    #[test]
-    fn a_failed_partition_waits_for_its_backoff() {
-        let now = Instant::now();
-        let mut positions = assigned(&[Offset::Earliest]);
-        let wanted = positions.start_resolving(now);
-        positions.on_failed(&wanted[0], now, |failures| Duration::from_secs(failures.into()));
-        assert!(positions.start_resolving(now).is_empty());
-        assert_eq!(positions.next_deadline(now), Some(now + Duration::from_secs(1)));
-        assert_eq!(positions.start_resolving(now + Duration::from_secs(1)).len(), 1);
-    }
-
-    #[test]
-    fn damage_stops_the_partition_until_a_seek() {
-        let mut positions = assigned(&[Offset::At(0)]);
-        let (wanted, _) = positions.start_fetching(Instant::now(), 1000);
-        let mut bytes = batch(0, 1).to_vec();
-        bytes[16] = 1;
-        positions.on_fetched(&wanted[0], bytes.into());
-        assert!(positions.take_arrived().is_some(), "the program is to learn of it");
-        assert!(positions.start_fetching(Instant::now(), 1000).0.is_empty());
-        positions.seek(0, Offset::At(1));
-        assert_eq!(positions.start_fetching(Instant::now(), 1000).0.len(), 1);
-    }
-}
+#[path = "positions_tests.rs"]
+mod tests;

@@ -27,7 +27,8 @@ use crate::{
 /// What came of fetching one partition.
 #[derive(Debug)]
 pub(crate) enum FetchOutcome {
-    Records(Bytes),
+    /// The batches, and where the log ends for a reader.
+    Records(Bytes, i64),
     Failed(Error),
 }
 
@@ -86,7 +87,7 @@ pub(crate) fn fetch_outcomes(
             return FetchOutcome::Failed(unanswered("Fetch", wanted));
         };
         if answer.error_code == 0 {
-            return FetchOutcome::Records(answer.records.unwrap_or_default());
+            return FetchOutcome::Records(answer.records.unwrap_or_default(), answer.high_watermark);
         }
         let leader = &answer.current_leader;
         if leader.leader_id.0 >= 0 {

@@ -6,6 +6,7 @@ use super::*;
 use crate::{
     batch::builder::{BatchBuilder, ProducerFields, RecordParts},
     config::Compression,
+    consumer::{AssignedConsumer, Offset, assigned::Handle},
 };
 
 struct World {
@@ -18,14 +19,7 @@ impl World {
     fn new(partitions: i32) -> Self {
         let mut positions = Positions::default();
         (0..partitions).for_each(|partition| positions.assign("t".into(), partition, Offset::At(0)));
-        let shared = Arc::new(Shared {
-            config: ConsumerConfig::default(),
-            positions: Mutex::new(positions),
-            reading: Mutex::default(),
-            arrived: Notify::new(),
-            changed: Notify::new(),
-            closed: AtomicBool::new(false),
-        });
+        let shared = Arc::new(Shared::new(ConsumerConfig::default(), positions));
         let consumer = AssignedConsumer { handle: Arc::new(Handle { shared: Arc::clone(&shared) }) };
         Self { shared, consumer }
     }
@@ -35,7 +29,7 @@ impl World {
         let (wanted, _) = positions.start_fetching(tokio::time::Instant::now(), 1 << 20);
         for wanted in wanted {
             match wanted.slot == partition {
-                true => positions.on_fetched(&wanted, batches.concat().into()),
+                true => positions.on_fetched(&wanted, batches.concat().into(), -1),
                 false => positions.not_asked(&wanted),
             }
         }

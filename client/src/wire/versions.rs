@@ -7,9 +7,11 @@ use std::sync::Arc;
 
 use kafka_protocol::{
     messages::{
-        ApiVersionsRequest, ApiVersionsResponse, FetchRequest, FetchResponse, InitProducerIdRequest,
-        InitProducerIdResponse, ListOffsetsRequest, ListOffsetsResponse, MetadataRequest, MetadataResponse,
-        ProduceRequest, ProduceResponse,
+        ApiVersionsRequest, ApiVersionsResponse, FetchRequest, FetchResponse, FindCoordinatorRequest,
+        FindCoordinatorResponse, HeartbeatRequest, HeartbeatResponse, InitProducerIdRequest, InitProducerIdResponse,
+        JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse, ListOffsetsRequest,
+        ListOffsetsResponse, MetadataRequest, MetadataResponse, OffsetCommitRequest, OffsetCommitResponse,
+        OffsetFetchRequest, OffsetFetchResponse, ProduceRequest, ProduceResponse, SyncGroupRequest, SyncGroupResponse,
     },
     protocol::{Decodable, Encodable, HeaderVersion},
 };
@@ -54,6 +56,8 @@ macro_rules! apis {
     };
 }
 
+// Group APIs begin where they have a throttle time. OffsetCommit and OffsetFetch v10 name topics by id only, which a group
+// whose topics may be deleted cannot always do.
 // Produce v3 is the first with record batches v2. Fetch v4 and ListOffsets v1 are Kafka 4's own minimum; Metadata v4 is the
 // first that can say whether topics may be created (KIP-896 removed what is older).
 apis! {
@@ -61,6 +65,13 @@ apis! {
     1, "Fetch", FetchRequest, FetchResponse, 4..=17;
     2, "ListOffsets", ListOffsetsRequest, ListOffsetsResponse, 1..=10;
     3, "Metadata", MetadataRequest, MetadataResponse, 4..=13;
+    8, "OffsetCommit", OffsetCommitRequest, OffsetCommitResponse, 3..=9;
+    9, "OffsetFetch", OffsetFetchRequest, OffsetFetchResponse, 3..=9;
+    10, "FindCoordinator", FindCoordinatorRequest, FindCoordinatorResponse, 1..=6;
+    11, "JoinGroup", JoinGroupRequest, JoinGroupResponse, 2..=9;
+    12, "Heartbeat", HeartbeatRequest, HeartbeatResponse, 1..=4;
+    13, "LeaveGroup", LeaveGroupRequest, LeaveGroupResponse, 1..=5;
+    14, "SyncGroup", SyncGroupRequest, SyncGroupResponse, 1..=5;
     18, "ApiVersions", ApiVersionsRequest, ApiVersionsResponse, 0..=4;
     22, "InitProducerId", InitProducerIdRequest, InitProducerIdResponse, 0..=5;
 }

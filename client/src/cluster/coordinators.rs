@@ -1,0 +1,91 @@
+//! Which broker coordinates a group, asked once and asked again when it turns out to be another one.
+
+use std::{sync::Arc, time::Duration};
+
+use dashmap::DashMap;
+use kafka_protocol::{messages::FindCoordinatorRequest, protocol::StrBytes};
+
+use super::{Cluster, Lane, metadata::address};
+use crate::{
+    codes::ErrorCode,
+    error::{Error, Result},
+    wire::versions::Api,
+};
+
+/// The first version that asks for many groups at once (KIP-699).
+const BATCHED: i16 = 4;
+/// `FindCoordinatorRequest.CoordinatorType.GROUP`.
+const GROUP: i8 = 0;
+
+/// What is known of coordinators.
+#[derive(Debug, Default)]
+pub(crate) struct Coordinators {
+    groups: DashMap<Arc<str>, i32>,
+}
+
+impl Cluster {
+    /// The broker that coordinates a group. One that was found before is believed until it is forgotten.
+    async fn group_coordinator(&self, group: &Arc<str>) -> Result<i32> {
+        let coordinators = &self.inner.coordinators;
+        if let Some(node_id) = coordinators.groups.get(group).map(|node_id| *node_id) {
+            return Ok(node_id);
+        }
+        let key = StrBytes::from_string(group.to_string());
+        let answer = self.call_any_made(|version| request(&key, version)).await?;
+        // Up to v3 the one coordinator stands by itself.
+        let (code, message, node_id, at) = match answer.coordinators.first() {
+            Some(found) => (found.error_code, &found.error_message, found.node_id.0, address(&found.host, found.port)),
+            None => (answer.error_code, &answer.error_message, answer.node_id.0, address(&answer.host, answer.port)),
+        };
+        match at {
+            Some(at) if code == 0 && node_id >= 0 => {
+                self.metadata().locate(node_id, at);
+                coordinators.groups.insert(Arc::clone(group), node_id);
+                Ok(node_id)
+            }
+            _ => Err(Error::Server {
+                api: FindCoordinatorRequest::NAME,
+                topic: None,
+                partition: None,
+                code: match ErrorCode::from_number(code) {
+                    ErrorCode::None => ErrorCode::CoordinatorNotAvailable,
+                    code => code,
+                },
+                message: message.as_ref().map(|message| message.as_str().into()),
+            }),
+        }
+    }
+
+    /// The coordinator that was found is not it, or does not answer.
+    pub(crate) fn forget_coordinator(&self, group: &str) {
+        self.inner.coordinators.groups.remove(group);
+    }
+
+    /// Sends a request to the coordinator of a group. Dropping the future: see
+    /// [`Connection::call`](crate::cluster::Connection::call).
+    pub(crate) async fn call_coordinator<A: Api>(
+        &self,
+        lane: &Lane,
+        group: &Arc<str>,
+        make: impl FnOnce(i16) -> A,
+        limit: Duration,
+    ) -> Result<A::Response> {
+        let node_id = self.group_coordinator(group).await?;
+        let answer = match self.connect(lane, node_id).await {
+            Ok(connection) => connection.call_made(make, limit).await.map_err(Error::from),
+            Err(error) => Err(error),
+        };
+        if matches!(answer, Err(Error::Connect { .. } | Error::Disconnected { .. } | Error::Timeout { .. })) {
+            self.forget_coordinator(group);
+        }
+        answer
+    }
+}
+
+fn request(key: &StrBytes, version: i16) -> FindCoordinatorRequest {
+    let request = FindCoordinatorRequest::default().with_key_type(GROUP);
+    match version {
+        BATCHED.. => request.with_coordinator_keys(vec![key.clone()]),
+        _ => request.with_key(key.clone()),
+    }
+}
