@@ -47,6 +47,8 @@ impl Logs {
         now: Timestamp,
     ) -> Result<(), Rejected> {
         let mut batch = BatchBuilder::new();
+        // Whether or not there is a producer whose sequence it could be.
+        batch.base_sequence = 0;
         if let Some((producer_id, producer_epoch)) = transaction {
             batch.producer_id = producer_id.0;
             batch.producer_epoch = producer_epoch;

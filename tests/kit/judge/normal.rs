@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::batch::{Batch, HEADER_SIZE, LOG_APPEND_TIME};
 use crate::judge::transcript::{Outcome, Transcript};
-use crate::{Value, api, scenarios, value};
+use crate::{Value, api, coordinator_records, scenarios, value};
 
 /// One kind of difference that is none.
 #[derive(Clone, Copy, Debug)]
@@ -34,8 +34,10 @@ pub enum How {
     Sort,
     /// The same for an answer to such a question.
     SortIf(fn(&Value) -> bool),
-    /// Record batches are compared field by field.
+    /// Record batches are compared field by field; those of a coordinator record by record.
     Batches,
+    /// Of a partition that a coordinator writes, where in the log this is says how much was written before.
+    CoordinatorLog,
     /// APIs that the mock does not serve are left out.
     Served,
     /// Configs that say where this broker is are left without that value.
@@ -107,11 +109,19 @@ pub const RULES: &[Rule] = &[
     rule(Some(api::OFFSET_FETCH), "topics.partitions", How::Sort, "as its topics"),
     rule(Some(api::OFFSET_FETCH), "groups.topics", How::Sort, "as its topics"),
     rule(Some(api::OFFSET_FETCH), "groups.topics.partitions", How::Sort, "as its topics"),
+    rule(Some(api::FETCH), "responses.partitions", How::CoordinatorLog, "other groups write to the same partition"),
     rule(Some(api::FETCH), "*.records", How::Batches, "ids of producers and times are in them"),
     rule(Some(api::FETCH), "session_id", How::Number(1), "random (FetchSessionCache.newSessionId)"),
     rule(Some(api::INIT_PRODUCER_ID), "producer_id", How::Number(0), "the next one of a block"),
     rule(Some(api::PRODUCE), "*.log_append_time_ms", How::Number(1), "a time"),
+    rule(Some(OF_COORDINATOR), "value.commit_timestamp", How::Mask, "a time"),
+    rule(Some(OF_COORDINATOR), "value.expire_timestamp", How::Mask, "a time"),
+    rule(Some(OF_COORDINATOR), "value.current_state_timestamp", How::Mask, "a time"),
+    rule(Some(OF_COORDINATOR), "value.members", How::Sort, "ClassicGroup has a hash map of members"),
 ];
+
+/// What stands for an API in the rules for records of a coordinator.
+const OF_COORDINATOR: i16 = -1;
 
 /// Metadata v0 asks for all with an empty array, later versions with a null.
 fn asks_for_all_topics(question: &Value) -> bool {
@@ -121,6 +131,7 @@ fn asks_for_all_topics(question: &Value) -> bool {
 /// What questions have in them of the answers before. Batches carry ids of producers, and some are nonsense on purpose.
 const OF_QUESTIONS: &[Rule] = &[
     rule(Some(api::FETCH), "session_id", How::Number(1), "random (FetchSessionCache.newSessionId)"),
+    rule(Some(api::FETCH), "topics.partitions.fetch_offset", How::Mask, "of a coordinator's log, the end of it"),
     rule(Some(api::PRODUCE), "*.records", How::Mask, "ids of producers are in them"),
 ];
 
@@ -225,6 +236,9 @@ impl<'a> Seen<'a> {
                 entries.retain(|entry| scenarios::all().any(|known| entry["api_key"] == known.api_key));
                 Value::Array(entries)
             }
+            (How::CoordinatorLog, Value::Array(partitions)) => {
+                Value::Array(partitions.into_iter().map(without_offsets).collect())
+            }
             (How::Whereabouts, Value::Array(entries)) => Value::Array(entries.into_iter().map(without_place).collect()),
             (_, value) => value,
         }
@@ -276,6 +290,12 @@ impl<'a> Seen<'a> {
     fn batches(&mut self, bytes: Bytes) -> Value {
         let batches = Batch::decode_all(bytes.clone());
         let whole: usize = batches.iter().map(|batch| HEADER_SIZE + batch.payload.len()).sum();
+        let of_coordinator: Option<Vec<_>> = batches.iter().map(coordinator_records::decode).collect();
+        if let Some(records) = of_coordinator.filter(|records| !records.is_empty()) {
+            // Kafka gathers what it writes within `group.coordinator.append.linger.ms`: where a batch ends is chance.
+            let records = records.into_iter().flatten().map(|record| self.normalize(OF_COORDINATOR, "", record));
+            return value!({ records: records.collect::<Vec<_>>() });
+        }
         let batches: Vec<_> = batches.into_iter().map(|batch| self.batch(batch)).collect();
         value!({ batches: batches, bytes_of_a_cut_batch: bytes.slice(whole..) })
     }
@@ -306,6 +326,20 @@ impl Rule {
                 None => path == self.path,
             }
     }
+}
+
+/// A partition of a Fetch's answer without its offsets, if a coordinator wrote what is in it. Its records were made
+/// comparable before.
+fn without_offsets(partition: Value) -> Value {
+    let Value::Struct(fields) = partition else { return partition };
+    let is_of_coordinator = fields.iter().any(|(name, value)| {
+        *name == "records" && matches!(value, Value::Struct(_)) && value.field("records").is_some()
+    });
+    let mask = |(name, value): (&'static str, Value)| match name {
+        "high_watermark" | "last_stable_offset" if is_of_coordinator => (name, Value::from("(masked)")),
+        _ => (name, value),
+    };
+    Value::Struct(fields.into_iter().map(mask).collect())
 }
 
 /// The length of `8-4-4-4-12`.

@@ -82,6 +82,35 @@ pub(super) async fn commits(run: &mut Run) {
     members::delete(run, &group, &[&member]).await;
 }
 
+/// What commits and their ends leave in the log of the coordinator.
+pub(super) async fn records(run: &mut Run) {
+    let (topic, gone) = (run.topic("a", 2, &[]).await, run.topic("b", 1, &[]).await);
+    let group = members::group(run, "a").await;
+    let log = members::CoordinatorLog::begin(run, &group).await;
+    let simple = Member::new(&group);
+    let all: &[(&str, &[Partition<'_>])] = &[
+        (&topic.name, &[(0, 1, 3, Some("metadata")), (1, 2, -1, None)]),
+        (&gone.name, &[(0, i64::MIN, -1, Some("\u{1F600}"))]),
+    ];
+    run.step("three partitions", commit(&simple, all)).await;
+    if run.version <= 4 {
+        let body = members::with(&commit(&simple, all), "retention_time_ms", 1_000_i64.into());
+        run.step("with a retention of their own", body).await;
+    }
+    let member = members::stable(run, &group).await;
+    run.step("of a member", commit(&member, all)).await;
+    members::leave(run, &member).await;
+    let partition = value!({ partition_index: 0 });
+    let delete = value!({ group_id: &group, topics: [{ name: &topic.name, partitions: [partition] }] });
+    run.ask(api::OFFSET_DELETE, 0, delete).await;
+    run.ask(api::DELETE_TOPICS, 6, value!({ topics: [{ name: &gone.name }], timeout_ms: 10_000 })).await;
+    // The offsets of a topic that is gone are deleted a moment later.
+    let is_gone = |answer: &Value| answer["groups"][0]["topics"].array().len() == 1;
+    run.until(api::OFFSET_FETCH, 8, fetch(&group, None, true), is_gone).await;
+    members::delete(run, &group, &[]).await;
+    log.step(run, "what is in the log").await;
+}
+
 pub(super) async fn commit_refusals(run: &mut Run) {
     let topic = run.topic("a", 1, &[]).await;
     let group = members::group(run, "a").await;

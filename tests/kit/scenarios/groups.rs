@@ -36,6 +36,32 @@ pub(super) async fn join(run: &mut Run) {
     members::delete(run, &group, &[&first, &second]).await;
 }
 
+/// What the life of a group leaves in the log of its coordinator.
+pub(super) async fn records(run: &mut Run) {
+    let group = members::group(run, "a").await;
+    let log = members::CoordinatorLog::begin(run, &group).await;
+    let mut member = Member::new(&group);
+    if run.version >= 5 {
+        member.group_instance_id = Some(run.name("i"));
+    }
+    member.joined(&run.step("a member", member.join()).await);
+    members::join(run, &mut member).await;
+    members::sync(run, &member, &[(&member, b"all")]).await;
+    let mut other = run.connect().await;
+    let mut second = Member::new(&group);
+    let joining = second.begin_to_join(&mut other).await;
+    members::wait_until_rebalancing(run, &member).await;
+    members::join(run, &mut member).await;
+    second.joined(&other.receive(joining).await);
+    members::sync(run, &member, &[(&member, b"one"), (&second, b"two")]).await;
+    if run.version >= 5 {
+        member.member_id.clear();
+        member.joined(&run.step("a static member comes back", member.join()).await);
+    }
+    members::delete(run, &group, &[&second, &member]).await;
+    log.step(run, "what is in the log").await;
+}
+
 pub(super) async fn join_refusals(run: &mut Run) {
     let group = members::group(run, "a").await;
     let member = Member::new(&group);

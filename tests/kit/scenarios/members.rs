@@ -3,13 +3,15 @@
 use bytes::Bytes;
 
 use crate::judge::Run;
-use crate::judge::run::fitting;
+use crate::judge::run::{body_of, fitting};
 use crate::raw::Sent;
 use crate::{Raw, Value, api, value};
 
 const JOIN: i16 = 9;
 const SYNC: i16 = 5;
 const HEARTBEAT: i16 = 4;
+
+const CONSUMER_OFFSETS: &str = "__consumer_offsets";
 
 /// A member, as its client sees it.
 #[derive(Clone, Debug)]
@@ -166,6 +168,43 @@ pub(super) fn leaving(group: &str, members: &[(&str, Option<&str>)]) -> Value {
 pub(super) async fn leave(run: &mut Run, member: &Member) {
     let instance = member.group_instance_id.as_deref();
     run.ask(api::LEAVE_GROUP, 5, leaving(&member.group_id, &[(&member.member_id, instance)])).await;
+}
+
+/// The log of a group's coordinator, from the place where it was begun to be read.
+#[derive(Debug)]
+pub(super) struct CoordinatorLog {
+    partition: i32,
+    offset: i64,
+}
+
+impl CoordinatorLog {
+    /// What is written from now on for a group.
+    pub(super) async fn begin(run: &mut Run, group: &str) -> Self {
+        let body = value!({ topics: [{ name: CONSUMER_OFFSETS }] });
+        let topics = run.ask(api::METADATA, 12, body).await;
+        let partitions = i32::try_from(topics["topics"][0]["partitions"].array().len()).expect("there are few");
+        // `String.hashCode`, as `partitionFor` has it; names here are ASCII.
+        let hash = group.bytes().fold(0_i32, |hash, byte| hash.wrapping_mul(31).wrapping_add(i32::from(byte)));
+        let partition = hash.checked_abs().unwrap_or(0) % partitions;
+        let asked = value!({ partition_index: partition, timestamp: -1 });
+        let body = value!({ replica_id: -1, topics: [{ name: CONSUMER_OFFSETS, partitions: [asked] }] });
+        let end = run.ask(api::LIST_OFFSETS, 7, body).await;
+        Self { partition, offset: end["topics"][0]["partitions"][0]["offset"].int() }
+    }
+
+    /// Compares what was written. What was asked last must be answered only when it is written.
+    pub(super) async fn step(self, run: &mut Run, label: &str) {
+        let partition = value!({
+            partition: self.partition, current_leader_epoch: -1, fetch_offset: self.offset, last_fetched_epoch: -1,
+            log_start_offset: -1, partition_max_bytes: 1_000_000,
+        });
+        let body = value!({
+            replica_id: -1, max_wait_ms: 1_000, min_bytes: 1, max_bytes: 1_000_000, session_epoch: -1,
+            topics: [{ topic: CONSUMER_OFFSETS, partitions: [partition] }],
+        });
+        let body = body_of(api::FETCH, 12, body);
+        run.step_bytes(label, api::FETCH, 12, &body).await;
+    }
 }
 
 /// Deletes a group once these have left, so that the next program finds none.

@@ -66,11 +66,11 @@ scenarios! {
     DESCRIBE_CLUSTER "B.10": cluster::describe common::describe_cluster;
     INIT_PRODUCER_ID "G.3": offsets::producer_ids common::init_producer_id;
     FIND_COORDINATOR "B.9": cluster::coordinators cluster::coordinator_refusals common::find_coordinator;
-    JOIN_GROUP "E.4, E.5, E.9": groups::join groups::join_refusals groups::join_static common::join_group;
+    JOIN_GROUP "E.4, E.5, E.9": groups::join groups::join_refusals groups::join_static groups::records common::join_group;
     SYNC_GROUP "E.6": groups::sync groups::sync_refusals common::sync_group;
     HEARTBEAT "E.7": groups::heartbeat common::heartbeat;
     LEAVE_GROUP "E.8": groups::leave common::leave_group;
-    OFFSET_COMMIT "E.10": committed::commits committed::commit_refusals common::offset_commit;
+    OFFSET_COMMIT "E.10": committed::commits committed::commit_refusals committed::records common::offset_commit;
     OFFSET_FETCH "E.11": committed::fetches common::offset_fetch;
     DESCRIBE_GROUPS "E.13": group_admin::describes common::describe_groups;
     LIST_GROUPS "E.13": group_admin::lists common::list_groups;
