@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 
 use crate::builder::MockBrokerBuilder;
 use crate::error::StartError;
+use crate::fault::{FaultBuilder, GateBuilder, Scope};
 
 /// As [`crate::MockBroker`], on a thread with a runtime of its own. Dropping it ends both.
 ///
@@ -52,6 +53,16 @@ impl MockBroker {
     /// `host:port` of every node, joined by commas.
     pub fn bootstrap_servers(&self) -> &str {
         self.broker().bootstrap_servers()
+    }
+
+    /// See [`crate::MockBroker::fault`].
+    pub fn fault(&self, scope: Scope) -> FaultBuilder {
+        self.broker().fault(scope)
+    }
+
+    /// See [`crate::MockBroker::pause_next`].
+    pub fn pause_next(&self, scope: Scope) -> GateBuilder {
+        self.broker().pause_next(scope)
     }
 
     /// See [`crate::MockBroker::advance`].

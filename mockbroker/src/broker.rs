@@ -9,6 +9,7 @@ use tokio::task::AbortHandle;
 use crate::builder::MockBrokerBuilder;
 use crate::engine::Engine;
 use crate::error::StartError;
+use crate::fault::{FaultBuilder, GateBuilder, Home, Scope};
 use crate::net::{Listener, Registry};
 use crate::types::NodeId;
 
@@ -106,6 +107,39 @@ impl MockBroker {
             "this broker lives by the real clock: build it with .clock(Clock::manual()) to advance its time"
         );
         self.alive.engine.advance(length);
+    }
+
+    /// Makes something go wrong with the requests of `scope`, once it is said when and what, and mounted.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use mockbroker::{ApiKey, Fault, MockBroker, on};
+    ///
+    /// let broker = MockBroker::builder().topic("orders", 1).start().await;
+    /// // The second write is done, and its answer is lost.
+    /// let lost = broker.fault(on(ApiKey::Produce).topic("orders").nth(2)).after_apply(Fault::Disconnect).maybe().mount();
+    /// // ... the code under test runs, and is told nothing ...
+    /// assert_eq!(lost.hits(), 0); // here nobody wrote; without `maybe()` dropping the guard would fail the test
+    /// # }
+    /// ```
+    pub fn fault(&self, scope: Scope) -> FaultBuilder {
+        FaultBuilder::new(Arc::clone(&self.alive.engine) as Arc<dyn Home>, scope)
+    }
+
+    /// Holds the next request of `scope` at a gate until the test lets it go.
+    ///
+    /// ```no_run
+    /// # async fn test(broker: mockbroker::MockBroker) {
+    /// use mockbroker::{ApiKey, on};
+    ///
+    /// let gate = broker.pause_next(on(ApiKey::EndTxn)).before_apply();
+    /// // ... the code under test commits its transaction ...
+    /// gate.entered().await; // the request is here, and nothing of it has happened
+    /// gate.release();
+    /// # }
+    /// ```
+    pub fn pause_next(&self, scope: Scope) -> GateBuilder {
+        GateBuilder::new(Arc::clone(&self.alive.engine) as Arc<dyn Home>, scope)
     }
 
     /// Panics if a request ended in a panic of its handler: a bug of this crate, which a test should not pass over.

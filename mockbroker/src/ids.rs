@@ -7,6 +7,7 @@ use crate::types::TopicId;
 /// Gives out ids. Not for secrets.
 #[derive(Debug)]
 pub(crate) struct IdSource {
+    seed: u64,
     random: fastrand::Rng,
     next_producer_id: i64,
 }
@@ -14,7 +15,12 @@ pub(crate) struct IdSource {
 impl IdSource {
     /// A source that repeats itself for the same `seed`.
     pub(crate) fn new(seed: u64) -> Self {
-        Self { random: fastrand::Rng::with_seed(seed), next_producer_id: 0 }
+        Self { seed, random: fastrand::Rng::with_seed(seed), next_producer_id: 0 }
+    }
+
+    /// What it was made of.
+    pub(crate) fn seed(&self) -> u64 {
+        self.seed
     }
 
     /// A random (version 4) UUID.
@@ -53,6 +59,11 @@ impl IdSource {
     /// A positive session id.
     pub(crate) fn positive_i32(&mut self) -> i32 {
         self.random.i32(1..=i32::MAX)
+    }
+
+    /// A number from 0 up to 1, which is not reached.
+    pub(crate) fn unit(&mut self) -> f64 {
+        self.random.f64()
     }
 
     /// Puts `items` in random order.

@@ -38,10 +38,30 @@
 //! # }
 //! ```
 //!
+//! # Break it
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! use mockbroker::{ApiKey, Fault, MockBroker, on};
+//!
+//! let broker = MockBroker::builder().topic("orders", 1).start().await;
+//! // The second write is done, and its answer is lost. Dropping the guard fails the test if it never happened.
+//! let lost = broker.fault(on(ApiKey::Produce).topic("orders").nth(2)).after_apply(Fault::Disconnect);
+//! let lost = lost.named("answer lost").maybe().mount();
+//! // The next commit of offsets waits until the test lets it go.
+//! let gate = broker.pause_next(on(ApiKey::OffsetCommit).group("billing")).before_apply();
+//! # drop(lost);
+//! gate.release();
+//! # }
+//! ```
+//!
+//! It is always said whether something goes wrong before the broker has done what is asked or after; a [`Scope`] says to
+//! which requests, and a [`FaultGuard`] for how long.
+//!
 //! # Where to read on
 //!
 //! From the socket to the log: `net` (frames off a connection), `wire` (bytes to requests), `engine` (the one lock, time),
-//! `handlers` (one file per API), `cluster` (topics, configs, fetch sessions), `log` (record batches and their rules),
+//! `handlers` (one file per API), `fault` (what a test makes go wrong), `cluster` (topics, configs, fetch sessions), `log` (record batches and their rules),
 //! `group` (who is in which group, what it has committed).
 
 // outer
@@ -53,6 +73,7 @@ pub mod cli;
 
 // shell
 mod engine;
+mod fault;
 mod net;
 
 // adapt
@@ -82,8 +103,10 @@ pub use broker::MockBroker;
 pub use builder::MockBrokerBuilder;
 pub use engine::clock::Clock;
 pub use error::StartError;
+pub use fault::{Fault, FaultBuilder, FaultGuard, Gate, GateBuilder, Mount, Scope, on, on_any};
 pub use time::Timestamp;
 pub use types::{NodeId, PartitionId, ProducerId, TopicId, TopicName};
+pub use wire::api_key::ApiKey;
 #[doc(hidden)]
 pub use wire::{guard, schema};
 

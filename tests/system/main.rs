@@ -1,5 +1,6 @@
 //! Target `system`: what a user of the crates would notice.
 //!
+//! - `faults`: what a test makes go wrong goes wrong, there and then, and nowhere else.
 //! - `first_test`: the test that the README shows.
 //! - `client`: client and broker together.
 //! - `groups`: consumers that share a group.
@@ -8,6 +9,7 @@
 //! - `time`: the manual clock.
 
 mod client;
+mod faults;
 mod first_test;
 mod groups;
 mod idempotence;

@@ -43,7 +43,7 @@ const MOCKBROKER: Arrows = &[
         ],
     ),
     // shell
-    ("fault", &["error", "time", "types", "wire"]),
+    ("fault", &["error", "ids", "time", "types", "wire"]),
     ("journal", &["error", "time", "types", "wire"]),
     ("storage", &["error", "log", "time", "types"]),
     ("engine", &["error", "fault", "handlers", "journal", "state", "storage", "time", "types", "wire"]),
@@ -51,8 +51,8 @@ const MOCKBROKER: Arrows = &[
     ("net", &["engine", "error", "handlers", "time", "types", "wire"]),
     // outer: they build and hold everything
     ("builder", &["broker", "cluster", "engine", "error", "ids", "net", "state", "time", "types"]),
-    ("broker", &["builder", "control", "engine", "error", "net", "report", "time", "types"]),
-    ("blocking", &["broker", "builder", "error", "types"]),
+    ("broker", &["builder", "control", "engine", "error", "fault", "net", "report", "time", "types"]),
+    ("blocking", &["broker", "builder", "error", "fault", "types"]),
     ("cli", &["broker", "builder", "error", "handlers", "types"]),
     ("main", &[]),
 ];

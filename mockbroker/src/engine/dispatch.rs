@@ -1,4 +1,4 @@
-//! One request: handler, effects, answer, in that order.
+//! One request: fault, handler, effects, fault, answer, in that order.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -12,8 +12,16 @@ use crate::state::State;
 use crate::wire::request::RequestHeader;
 
 impl Engine {
-    /// Takes `request` to its handler.
+    /// Takes `request` to its handler, by way of what is mounted for it.
     pub(crate) fn submit(self: &Arc<Self>, origin: Origin, header: &RequestHeader, request: Request) -> Outcome {
+        match self.plan(origin, header, &request) {
+            None => self.apply(origin, header, request),
+            Some(plan) => self.steer(origin, header, request, plan),
+        }
+    }
+
+    /// Takes `request` to its handler.
+    pub(super) fn apply(self: &Arc<Self>, origin: Origin, header: &RequestHeader, request: Request) -> Outcome {
         let handled = std::panic::catch_unwind(AssertUnwindSafe(|| self.handle(origin, header, request)));
         handled.unwrap_or_else(|_| {
             self.panics.fetch_add(1, Ordering::Relaxed);

@@ -8,11 +8,12 @@ mod deadlines;
 mod dispatch;
 mod effects;
 mod parked;
+pub(crate) mod steering;
 #[cfg(test)]
 mod tests;
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,7 +22,9 @@ use tokio::sync::{Notify, oneshot};
 use self::deadlines::Chores;
 pub(crate) use self::deadlines::keep_time;
 use self::parked::Parked;
+use self::steering::{Afterwards, HeldRequest};
 use crate::error::Close;
+use crate::fault::Faults;
 use crate::handlers::table::Response;
 use crate::state::State;
 use crate::time::Timestamp;
@@ -36,6 +39,8 @@ pub(crate) struct Engine {
     alarm: Notify,
     /// Requests whose handler panicked: bugs of ours.
     panics: AtomicUsize,
+    /// Whether any fault or gate is mounted: a request of a cluster without one pays for this look and no more.
+    is_steered: AtomicBool,
 }
 
 /// What the lock guards.
@@ -44,6 +49,7 @@ struct Shared {
     state: State,
     parked: Parked,
     chores: Chores,
+    faults: Faults,
     /// The deadline that `keep_time` sleeps until.
     armed: Timestamp,
 }
@@ -70,6 +76,12 @@ pub(crate) enum Outcome {
     Nothing,
     /// Its connection ends.
     Close(Close),
+    /// Nothing ever comes, and the connection stays.
+    Silent,
+    /// It is held before it is applied; [`Engine::resume`] goes on with it.
+    Held(Box<HeldRequest>),
+    /// Something happens to its answer.
+    Steered(Box<Self>, Box<Afterwards>),
 }
 
 /// A request that waits. Dropping it gives the request up, as Kafka does when a connection is gone.
@@ -86,12 +98,13 @@ impl Engine {
         let clock = clock::Running::start(clock);
         let loaded = state.load_groups(clock.now());
         debug_assert!(loaded.answers.is_empty() && loaded.moved.is_empty(), "nobody waits yet: {loaded:?}");
-        let chores = Chores::new(&state, clock.now());
+        let (chores, faults) = (Chores::new(&state, clock.now()), Faults::new(state.ids.seed()));
         Arc::new(Self {
-            shared: Mutex::new(Shared { state, parked: Parked::default(), chores, armed: Timestamp::MAX }),
+            shared: Mutex::new(Shared { state, parked: Parked::default(), chores, faults, armed: Timestamp::MAX }),
             clock,
             alarm: Notify::new(),
             panics: AtomicUsize::new(0),
+            is_steered: AtomicBool::new(false),
         })
     }
 

@@ -35,6 +35,7 @@ mod partitions;
 pub(crate) mod produce;
 #[cfg(test)]
 mod refusals;
+pub(crate) mod subject;
 mod sync_group;
 pub(crate) mod table;
 #[cfg(test)]

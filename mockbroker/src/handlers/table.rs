@@ -63,7 +63,6 @@ macro_rules! table {
         }
 
         /// The well-formed answer to `request` that says `error` wherever the API has room for it.
-        #[cfg_attr(not(test), expect(dead_code, reason = "faults and authorization will call it"))]
         pub(crate) fn refuse(request: &Request, error: ResponseError) -> Response {
             match request {
                 $(Request::$name(request) => Response::$name($module::refuse(request, error).into()),)*

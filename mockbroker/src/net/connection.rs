@@ -13,7 +13,8 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use super::receive::{End, Frame, Receiver};
 use super::recycler::Recycler;
 use super::registry::Registration;
-use crate::engine::{Engine, Origin, Outcome, Pending};
+use crate::engine::steering::{Afterwards, Until};
+use crate::engine::{Engine, Origin, Outcome};
 use crate::error::Close;
 use crate::handlers::table::{self, Incoming, Request, Response};
 use crate::types::NodeId;
@@ -82,10 +83,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.registration.active(self.engine.now());
         match self.handle(frame) {
             Ok(None) => {}
-            Ok(Some((header, pending))) => {
+            Ok(Some((header, outcome))) => {
                 self.write_out().await?;
-                let response = self.wait(pending).await?;
-                table::encode(&header, &response, &mut self.outgoing)?;
+                if let Some(response) = self.conclude(&header, outcome).await? {
+                    table::encode(&header, &response, &mut self.outgoing)?;
+                }
             }
             Err(close) => return self.close(close).await,
         }
@@ -95,8 +97,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Ok(())
     }
 
-    /// Handles one request; what is answered at once is in `outgoing`.
-    fn handle(&mut self, frame: Frame) -> Result<Option<(RequestHeader, Pending)>, Close> {
+    /// Handles one request; what is answered at once is in `outgoing`, what has to wait is returned.
+    fn handle(&mut self, frame: Frame) -> Result<Option<(RequestHeader, Outcome)>, Close> {
         let (frame_bytes, owns_memory) = (frame.bytes.len(), frame.owns_memory);
         let (header, mut request) = match table::decode(frame.bytes)? {
             Incoming::Request(header, request) => (header, request),
@@ -112,20 +114,56 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         match self.engine.submit(self.origin, &header, request) {
             Outcome::Answer(response) => table::encode(&header, &response, &mut self.outgoing)?,
             Outcome::Nothing => {}
-            Outcome::Parked(pending) => return Ok(Some((header, pending))),
             Outcome::Close(close) => return Err(close),
+            later => return Ok(Some((header, later))),
         }
         Ok(None)
     }
 
-    /// Waits for the answer of a parked request, or for the peer to go away.
-    async fn wait(&mut self, mut pending: Pending) -> Result<Response, End> {
+    /// Waits for whatever a request has to wait for; its answer, if it has one.
+    async fn conclude(&mut self, header: &RequestHeader, outcome: Outcome) -> Result<Option<Response>, End> {
+        let (mut outcome, mut afterwards) = (outcome, None);
+        let answer = loop {
+            outcome = match outcome {
+                Outcome::Answer(response) => break Some(response),
+                Outcome::Nothing => break None,
+                Outcome::Close(close) => return Err(End::Ours(close)),
+                Outcome::Silent => self.unless_gone(std::future::pending()).await?,
+                Outcome::Parked(mut pending) => {
+                    let answer = self.unless_gone(pending.answer()).await?;
+                    break Some(answer.ok_or_else(|| End::Ours(Close::because("the broker is shut down")))?);
+                }
+                Outcome::Held(held) => {
+                    let engine = Arc::clone(&self.engine);
+                    self.unless_gone(engine.hold(&held.until)).await?;
+                    engine.resume(self.origin, header, *held)
+                }
+                Outcome::Steered(outcome, then) => {
+                    afterwards = Some(*then);
+                    *outcome
+                }
+            };
+        };
+        let engine = Arc::clone(&self.engine);
+        let until = match afterwards {
+            None => return Ok(answer),
+            Some(Afterwards::Replace(other)) => return Ok(Some(other)),
+            Some(Afterwards::Close(close)) => return Err(End::Ours(close)),
+            Some(Afterwards::Silence) => return self.unless_gone(std::future::pending()).await,
+            Some(Afterwards::Delay(length)) => Until::Time(engine.now() + length),
+            Some(Afterwards::Wait(until)) => until,
+        };
+        self.unless_gone(engine.hold(&until)).await?;
+        Ok(answer)
+    }
+
+    /// Waits for `what`, or for the peer to go away.
+    async fn unless_gone<T>(&mut self, what: impl Future<Output = T>) -> Result<T, End> {
+        let mut what = std::pin::pin!(what);
         loop {
             tokio::select! {
                 biased;
-                answer = pending.answer() => {
-                    return answer.ok_or_else(|| End::Ours(Close::because("the broker is shut down")));
-                }
+                done = &mut what => return Ok(done),
                 more = self.receiver.more(&mut self.stream), if self.receiver.has_room() => more?,
             }
         }

@@ -105,6 +105,7 @@ impl Configs {
             }
         }
         configs.broker_base.fit_internal_topics(configs.brokers.len());
+        configs.broker_base.set(INITIAL_REBALANCE_DELAY.0, INITIAL_REBALANCE_DELAY.1);
         // Formatting a cluster with eligible leader replicas stores the cluster-wide minimum, so that DescribeConfigs of a
         // fresh Kafka 4.3.1 gives it as a dynamic default (ConfigurationControlManager.maybeGenerateElrSafetyRecords).
         let minimum = configs.static_all.get(MIN_INSYNC_REPLICAS).map_or("1", String::as_str).to_owned();
@@ -196,6 +197,9 @@ impl Configs {
     /// Kafka's defaults for its internal topics need three nodes; with fewer, Kafka fails until it is configured. A mock
     /// starts with what such a cluster would have been configured with: the static value of `name` where none is given.
     fn fitted_value(&self, name: &str) -> Option<&'static str> {
+        if name == INITIAL_REBALANCE_DELAY.0 {
+            return Some(INITIAL_REBALANCE_DELAY.1);
+        }
         let (_, kafka) = INTERNAL_TOPIC_REPLICAS.iter().find(|(key, _)| *key == name)?;
         match self.brokers.len().min(*kafka) {
             _ if self.brokers.len() >= 3 => None,
@@ -218,6 +222,11 @@ impl Configs {
 }
 
 const MIN_INSYNC_REPLICAS: &str = "min.insync.replicas";
+
+/// How long the first rebalance of a group waits for further members here, unless it is configured. Kafka's default is 3
+/// seconds, its own `server.properties` says 0. This is too short to be noticed, and long enough that consumers that are
+/// started together come into one rebalance instead of disturbing each other.
+const INITIAL_REBALANCE_DELAY: (&str, &str) = ("group.initial.rebalance.delay.ms", "20");
 
 /// Replication factor and minimum of in-sync replicas of the internal topics, with Kafka's defaults.
 const INTERNAL_TOPIC_REPLICAS: &[(&str, usize)] = &[
@@ -253,6 +262,16 @@ mod tests {
         assert_eq!(configs(3, &[]).controller().transaction_state_log_replication_factor, 3);
         let asked = configs(1, &[("offsets.topic.replication.factor", "3")]);
         assert_eq!(asked.controller().offsets_topic_replication_factor, 3);
+    }
+
+    #[test]
+    fn the_first_rebalance_is_quick_unless_it_is_configured() {
+        // Our documented difference: Kafka's default of 3 s is for large deployments.
+        let key = INITIAL_REBALANCE_DELAY.0;
+        assert_eq!(configs(1, &[]).controller().group_initial_rebalance_delay_ms, 20);
+        assert_eq!(configs(1, &[(key, "3000")]).controller().group_initial_rebalance_delay_ms, 3000);
+        let described = configs(1, &[]).fitted_value(key);
+        assert_eq!(described, Some("20"));
     }
 
     #[test]

@@ -1,0 +1,147 @@
+//! Faults and gates around a request: the one place where they happen. The handler between them knows of nothing.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::{Engine, Origin, Outcome};
+use crate::error::Close;
+use crate::fault::{Action, Asked, Fuse, Home, Plan, Rule};
+use crate::handlers::subject::subject;
+use crate::handlers::table::{self, Request, Response};
+use crate::time::Timestamp;
+use crate::wire::request::RequestHeader;
+
+/// A request that a fault or a gate holds before it is applied.
+#[derive(Debug)]
+pub(crate) struct HeldRequest {
+    /// What it waits for.
+    pub(crate) until: Until,
+    request: Request,
+    afterwards: Option<Afterwards>,
+}
+
+/// What something held waits for.
+#[derive(Debug)]
+pub(crate) enum Until {
+    /// An instant of the broker's clock.
+    Time(Timestamp),
+    /// A gate of the test.
+    Open(Fuse),
+}
+
+/// What happens to an answer when it is there.
+#[derive(Debug)]
+pub(crate) enum Afterwards {
+    /// Another one is sent.
+    Replace(Response),
+    /// The connection ends instead.
+    Close(Close),
+    /// Nothing is ever sent.
+    Silence,
+    /// It waits.
+    Wait(Until),
+    /// It waits this much longer than it took.
+    Delay(std::time::Duration),
+}
+
+impl Engine {
+    /// What is mounted for this request, if anything is.
+    pub(super) fn plan(&self, origin: Origin, header: &RequestHeader, request: &Request) -> Option<Plan> {
+        if !self.is_steered.load(Ordering::Acquire) {
+            return None;
+        }
+        let mut shared = self.lock();
+        let asked = Asked {
+            api_key: header.api_key,
+            version: header.api_version,
+            client_id: &header.client_id,
+            node: origin.node,
+            subject: subject(request, shared.state.cluster.topics()),
+        };
+        let plan = shared.faults.plan(&asked);
+        Some(plan).filter(|plan| plan.before.is_some() || plan.after.is_some())
+    }
+
+    /// Lets `plan` happen to a request.
+    pub(super) fn steer(
+        self: &Arc<Self>,
+        origin: Origin,
+        header: &RequestHeader,
+        request: Request,
+        plan: Plan,
+    ) -> Outcome {
+        let afterwards = plan.after.map(|action| self.afterwards(action, &request));
+        let until = match plan.before {
+            None => return self.apply(origin, header, request).then(afterwards),
+            Some(Action::Error(error)) if expects_no_answer(&request) => return Outcome::Close(unanswerable(error)),
+            Some(Action::Error(error)) => return Outcome::Answer(table::refuse(&request, error)).then(afterwards),
+            Some(Action::Disconnect(name)) => return Outcome::Close(disconnected(&name)),
+            Some(Action::Silence) => return Outcome::Silent,
+            Some(Action::Delay(length)) => Until::Time(self.now() + length),
+            Some(Action::Gate(fuse)) => Until::Open(fuse),
+        };
+        Outcome::Held(Box::new(HeldRequest { until, request, afterwards }))
+    }
+
+    /// Goes on with a request that was held.
+    pub(crate) fn resume(self: &Arc<Self>, origin: Origin, header: &RequestHeader, held: HeldRequest) -> Outcome {
+        self.apply(origin, header, held.request).then(held.afterwards)
+    }
+
+    /// Waits as long as something is held.
+    pub(crate) async fn hold(&self, until: &Until) {
+        match until {
+            Until::Time(instant) => self.sleep_until(*instant).await,
+            Until::Open(fuse) => fuse.pass().await,
+        }
+    }
+
+    fn afterwards(&self, action: Action, request: &Request) -> Afterwards {
+        match action {
+            Action::Error(error) if expects_no_answer(request) => Afterwards::Close(unanswerable(error)),
+            Action::Error(error) => Afterwards::Replace(table::refuse(request, error)),
+            Action::Disconnect(name) => Afterwards::Close(disconnected(&name)),
+            Action::Silence => Afterwards::Silence,
+            Action::Delay(length) => Afterwards::Delay(length),
+            Action::Gate(fuse) => Afterwards::Wait(Until::Open(fuse)),
+        }
+    }
+}
+
+impl Outcome {
+    fn then(self, afterwards: Option<Afterwards>) -> Self {
+        match (self, afterwards) {
+            (outcome, None) => outcome,
+            // What ends the connection has no answer that anything could happen to.
+            (Self::Close(close), Some(_)) => Self::Close(close),
+            (outcome, Some(afterwards)) => Self::Steered(Box::new(outcome), Box::new(afterwards)),
+        }
+    }
+}
+
+impl Home for Engine {
+    fn mount(&self, rule: Arc<Rule>) {
+        self.lock().faults.mount(rule);
+        self.is_steered.store(true, Ordering::Release);
+    }
+
+    fn unmount(&self, rule: &Arc<Rule>) {
+        let mut shared = self.lock();
+        shared.faults.unmount(rule);
+        self.is_steered.store(!shared.faults.is_empty(), Ordering::Release);
+    }
+}
+
+/// A producer that asked for no answer would take one for the answer to something else.
+fn expects_no_answer(request: &Request) -> bool {
+    matches!(request, Request::Produce(request) if request.acks == 0)
+}
+
+/// As Kafka does with an error for acks=0.
+fn unanswerable(error: kafka_protocol::error::ResponseError) -> Close {
+    Close::because(format!("a fault answers {error} to a Produce with acks=0, which has no answer"))
+}
+
+fn disconnected(name: &str) -> Close {
+    Close::because(format!("a fault says so: {name}"))
+}

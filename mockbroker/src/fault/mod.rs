@@ -1,0 +1,89 @@
+//! What is to go wrong: rules that a test mounts, and which of them a request meets. Sees requests, never state.
+//!
+//! A request meets a rule twice: before it is applied, which is before its handler, and after, which is between the handler
+//! and the answer. What a rule says happens in the engine and on the connection; no handler knows of it.
+//!
+//! - `scope`: which requests; `rule`: what happens to them, and how often it has
+//! - `mount`: the public face: mounting, guards that verify, gates
+
+mod mount;
+mod rule;
+mod scope;
+
+pub(crate) use self::mount::Home;
+pub use self::mount::{FaultBuilder, FaultGuard, Gate, GateBuilder, Mount};
+pub use self::rule::Fault;
+pub(crate) use self::rule::{Action, Fuse, Plan, Rule, Stage};
+pub use self::scope::{Scope, on, on_any};
+
+use std::sync::Arc;
+
+use crate::ids::IdSource;
+use crate::types::NodeId;
+use crate::wire::subject::Subject;
+
+/// What a rule can look at in a request.
+#[derive(Debug)]
+pub(crate) struct Asked<'a> {
+    /// Its API.
+    pub(crate) api_key: i16,
+    /// Its version.
+    pub(crate) version: i16,
+    /// The client id of its header.
+    pub(crate) client_id: &'a str,
+    /// The node that got it.
+    pub(crate) node: NodeId,
+    /// What it is about.
+    pub(crate) subject: Subject,
+}
+
+/// All rules of a cluster, in the order in which they were mounted.
+#[derive(Debug)]
+pub(crate) struct Faults {
+    rules: Vec<Arc<Rule>>,
+    random: IdSource,
+}
+
+impl Faults {
+    /// No rules. `seed` decides about probabilities.
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { rules: Vec::new(), random: IdSource::new(seed) }
+    }
+
+    /// Adds a rule.
+    pub(crate) fn mount(&mut self, rule: Arc<Rule>) {
+        self.rules.push(rule);
+    }
+
+    /// Takes a rule away.
+    pub(crate) fn unmount(&mut self, rule: &Arc<Rule>) {
+        self.rules.retain(|mounted| !Arc::ptr_eq(mounted, rule));
+    }
+
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
+    /// What happens to a request. Every rule whose scope it is in counts it; of those that fire, the first of each stage
+    /// is what happens.
+    pub(crate) fn plan(&mut self, asked: &Asked<'_>) -> Plan {
+        let mut plan = Plan::default();
+        for rule in &self.rules {
+            if !rule.scope().holds(asked) {
+                continue;
+            }
+            let place = match rule.stage() {
+                Stage::BeforeApply => &mut plan.before,
+                Stage::AfterApply => &mut plan.after,
+            };
+            if place.is_none() && rule.fires(&mut self.random) {
+                *place = Some(rule.action());
+            }
+        }
+        plan
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,174 @@
+//! What happens to the requests of a scope, and how often it has.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kafka_protocol::error::ResponseError;
+use tokio::sync::watch;
+
+use super::scope::Scope;
+use crate::ids::IdSource;
+
+/// What goes wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The answer says this error code wherever the API has room for one. Before apply, nothing has happened; after apply
+    /// it has, and the client is told otherwise. A code that Kafka does not have is sent as it is.
+    Error(i16),
+    /// The connection ends without an answer. After apply, what was asked for has been done and the answer is lost.
+    Disconnect,
+    /// No answer comes, and the connection stays open: the client's own timeout has to end it. What it sends after this
+    /// is not looked at.
+    Silence,
+    /// It takes this long by the broker's clock: before apply until it is done, after apply until it is answered.
+    Delay(Duration),
+}
+
+/// When.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Before the handler has seen the request.
+    BeforeApply,
+    /// When the handler has done its work, before the answer.
+    AfterApply,
+}
+
+/// What happens to one request.
+#[derive(Clone, Debug)]
+pub(crate) enum Action {
+    /// As [`Fault::Error`].
+    Error(ResponseError),
+    /// As [`Fault::Disconnect`]; the name of the rule is for the log.
+    Disconnect(String),
+    /// As [`Fault::Silence`].
+    Silence,
+    /// As [`Fault::Delay`].
+    Delay(Duration),
+    /// It waits until the test lets it go.
+    Gate(Fuse),
+}
+
+/// What happens to one request at both stages.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    pub(crate) before: Option<Action>,
+    pub(crate) after: Option<Action>,
+}
+
+/// Something mounted.
+#[derive(Debug)]
+pub(crate) struct Rule {
+    name: String,
+    scope: Scope,
+    stage: Stage,
+    what: What,
+    counts: watch::Sender<Counts>,
+}
+
+/// What a rule does.
+#[derive(Debug)]
+pub(super) enum What {
+    Fault(Fault),
+    Gate(Fuse),
+}
+
+/// What a rule has seen.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    in_scope: u64,
+    hits: u64,
+}
+
+/// A gate as both sides hold it: how many wait at it, and whether it is open.
+#[derive(Clone, Debug)]
+pub(crate) struct Fuse {
+    waiting: Arc<watch::Sender<usize>>,
+    open: Arc<watch::Sender<bool>>,
+}
+
+impl Rule {
+    pub(super) fn new(name: String, scope: Scope, stage: Stage, what: What) -> Arc<Self> {
+        Arc::new(Self { name, scope, stage, what, counts: watch::Sender::default() })
+    }
+
+    pub(super) fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    pub(super) fn stage(&self) -> Stage {
+        self.stage
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How often it has fired.
+    pub(super) fn hits(&self) -> u64 {
+        self.counts.borrow().hits
+    }
+
+    /// How many requests of its scope there have been.
+    pub(super) fn in_scope(&self) -> u64 {
+        self.counts.borrow().in_scope
+    }
+
+    /// Returns when it has fired `count` times.
+    pub(super) async fn wait(&self, count: u64) {
+        let counted = self.counts.subscribe().wait_for(|counts| counts.hits >= count).await.is_ok();
+        assert!(counted, "the rule is borrowed, so it cannot be gone");
+    }
+
+    /// Counts a request of the scope; says whether it is hit.
+    pub(super) fn fires(&self, random: &mut IdSource) -> bool {
+        let Scope { nth, times, probability, .. } = &self.scope;
+        let first = nth.unwrap_or(1);
+        let times = times.unwrap_or(if nth.is_some() { 1 } else { u64::MAX });
+        let drawn = probability.is_none_or(|probability| random.unit() < probability);
+        let mut fires = false;
+        self.counts.send_modify(|counts| {
+            counts.in_scope += 1;
+            fires = counts.in_scope >= first && counts.hits < times && drawn;
+            counts.hits += u64::from(fires);
+        });
+        fires
+    }
+
+    pub(super) fn action(&self) -> Action {
+        match &self.what {
+            What::Fault(Fault::Error(code)) => {
+                Action::Error(ResponseError::try_from_code(*code).unwrap_or(ResponseError::Unknown(*code)))
+            }
+            What::Fault(Fault::Disconnect) => Action::Disconnect(self.name.clone()),
+            What::Fault(Fault::Silence) => Action::Silence,
+            What::Fault(Fault::Delay(length)) => Action::Delay(*length),
+            What::Gate(fuse) => Action::Gate(fuse.clone()),
+        }
+    }
+}
+
+impl Fuse {
+    pub(super) fn new() -> Self {
+        Self { waiting: Arc::default(), open: Arc::default() }
+    }
+
+    /// Waits at the gate until it opens.
+    pub(crate) async fn pass(&self) {
+        let mut open = self.open.subscribe();
+        self.waiting.send_modify(|waiting| *waiting += 1);
+        let opened = open.wait_for(|open| *open).await.is_ok();
+        assert!(opened, "the gate is borrowed, so it cannot be gone");
+    }
+
+    /// Returns when a request waits, or has waited.
+    pub(super) async fn entered(&self) {
+        let entered = self.waiting.subscribe().wait_for(|waiting| *waiting > 0).await.is_ok();
+        assert!(entered, "the gate is borrowed, so it cannot be gone");
+    }
+
+    /// Lets everyone through, now and later.
+    pub(super) fn open(&self) {
+        self.open.send_replace(true);
+    }
+}
