@@ -9,8 +9,8 @@ use std::env;
 
 use system_tests::judge::explained::{EXPLAINED, Explained};
 use system_tests::judge::{self, Difference, capture, compare};
-use system_tests::scenarios;
 use system_tests::world::Broker;
+use system_tests::{api, scenarios, tables, value};
 
 #[tokio::test]
 async fn the_mock_answers_as_kafka_does() {
@@ -49,4 +49,29 @@ async fn the_mock_answers_as_kafka_does() {
     if let Some(report) = compare::report(&found, &listed) {
         panic!("{report}");
     }
+}
+
+#[tokio::test]
+async fn the_table_of_apis_is_that_of_this_kafka() {
+    // fixtures/kafka/api_versions.txt, from which docs/COMPATIBILITY.md says what the mock lacks.
+    let Some(kafka) = Broker::real() else { return };
+    let answer = kafka
+        .connect()
+        .await
+        .call(api::API_VERSIONS, 3, value!({ client_software_name: "judge", client_software_version: "1" }))
+        .await;
+    let told: Vec<_> = answer["api_keys"]
+        .array()
+        .iter()
+        .map(|it| ["api_key", "min_version", "max_version"].map(|field| it[field].int().to_string()))
+        .collect();
+    // Client telemetry is advertised where a reporter of metrics takes it (ApiVersionsResponse.filterApis).
+    let telemetry = [71, 72].map(|key: i16| key.to_string());
+    let table: Vec<_> = tables::rows("api_versions.txt")
+        .iter()
+        .filter(|row| !telemetry.contains(&row[0]))
+        // KAFKA-18659: Produce is served from 3 and advertised from 0.
+        .map(|row| [row[0].clone(), if row[0] == "0" { "0".to_owned() } else { row[2].clone() }, row[3].clone()])
+        .collect();
+    assert_eq!(told, table);
 }

@@ -6,6 +6,7 @@
 //! - [`line`]: a line between client and broker that loses requests and answers as a test wants
 //! - [`generate`]: random and hostile bodies
 //! - [`world`]: the broker under test
+//! - [`tables`]: what Kafka prints of itself
 //! - [`scenarios`]: programs of requests; [`judge`]: what a real Kafka and the mock say to them, compared
 
 pub mod api;
@@ -17,6 +18,7 @@ pub mod judge;
 pub mod line;
 pub mod raw;
 pub mod scenarios;
+pub mod tables;
 pub mod value;
 pub mod world;
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use mockbroker::schema;
 use system_tests::judge::run::message;
 use system_tests::judge::{self, Difference, Outcome, Scenario, Step, Transcript, capture, compare, explained, normal};
-use system_tests::{Value, api, codec, scenarios, value};
+use system_tests::{Value, api, codec, scenarios, tables, value};
 
 /// Every capture, with the program it is of.
 fn captures() -> Vec<(&'static Scenario, Transcript)> {
@@ -122,20 +122,12 @@ async fn every_version_of_every_api_that_the_mock_advertises_is_judged() {
     assert_eq!(missing(&refused), [], "no program shows what these refuse");
 }
 
-/// The rows of a table in `fixtures/kafka`, split at tabs.
-fn table(name: &str) -> Vec<Vec<String>> {
-    let path = capture::directory().join("../kafka").join(name);
-    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let rows = text.lines().filter(|line| !line.starts_with('#'));
-    rows.map(|line| line.split('\t').map(str::to_owned).collect()).collect()
-}
-
 #[tokio::test]
 async fn the_mock_advertises_nothing_that_kafka_does_not() {
     // fixtures/kafka/api_versions.txt; what is missing is in docs/COMPATIBILITY.md.
     let mock = judge::mock().await;
     let answer = mock.connect().await.call(api::API_VERSIONS, 0, value!({})).await;
-    let rows = table("api_versions.txt");
+    let rows = tables::rows("api_versions.txt");
     for ours in answer["api_keys"].array() {
         let key = ours["api_key"].int();
         let row = rows.iter().find(|row| row[0] == key.to_string()).unwrap_or_else(|| panic!("no API {key}"));
@@ -153,7 +145,7 @@ async fn the_mock_advertises_nothing_that_kafka_does_not() {
 fn every_code_that_kafka_answered_is_in_its_table() {
     // fixtures/kafka/error_codes.txt.
     let codes: BTreeSet<i64> =
-        table("error_codes.txt").iter().map(|row| row[0].parse().expect("a code is a number")).collect();
+        tables::rows("error_codes.txt").iter().map(|row| row[0].parse().expect("a code is a number")).collect();
     let mut seen = BTreeSet::new();
     for (_, transcript) in captures() {
         for answer in transcript.steps.iter().filter_map(|step| step.answer().ok()) {

@@ -32,7 +32,7 @@ class Suite:
     properties: dict[str, str] = field(default_factory=dict)
     # How long one test may take on Kafka; on the mock, where some clients wait for what is not there yet, less.
     seconds: float = 90
-    seconds_on_mock: float = 20
+    seconds_on_mock: float = 40
     at_once: int = 4
     # Tests that are not run at all, and why.
     left_out: dict[str, str] = field(default_factory=dict)
