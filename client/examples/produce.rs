@@ -1,13 +1,15 @@
-//! Sends ten records and prints where they went: `KAFKA_BOOTSTRAP=host:port cargo run --example produce [topic]`.
+//! Sends ten records and prints where they went: `cargo run --example produce`. Needs nothing: it starts a mock broker of its
+//! own, unless `KAFKA_BOOTSTRAP=host:port` names a Kafka.
 
 use std::time::Duration;
 
 use async_kafka::{Compression, Kafka, Record, Result};
+use mockbroker::MockBroker;
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let bootstrap = std::env::var("KAFKA_BOOTSTRAP").unwrap_or_else(|_| "localhost:9092".to_owned());
-    let topic = std::env::args().nth(1).unwrap_or_else(|| "greetings".to_owned());
+    let mock = MockBroker::start().await;
+    let bootstrap = std::env::var("KAFKA_BOOTSTRAP").unwrap_or_else(|_| mock.bootstrap_servers().to_owned());
 
     let kafka = Kafka::builder(bootstrap).client_id("example").connect().await?;
     let producer = kafka.producer().compression(Compression::Lz4).build().await?;
@@ -15,7 +17,7 @@ async fn main() -> Result<()> {
     // `send` fixes the order and returns; the deliveries complete when the broker has acknowledged.
     let mut deliveries = Vec::new();
     for number in 0..10 {
-        let record = Record::to(topic.as_str()).key(format!("key-{number}")).value(format!("greeting {number}"));
+        let record = Record::to("greetings").key(format!("key-{number}")).value(format!("greeting {number}"));
         deliveries.push(producer.send(record).await?);
     }
     for delivery in deliveries {

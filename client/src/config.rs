@@ -139,6 +139,9 @@ pub struct ProducerConfig {
     pub max_request_size: usize,
     /// `compression.type`. Default [`Compression::None`].
     pub compression: Compression,
+    /// `compression.gzip.level`, 1 to 9, default 6; `compression.zstd.level`, -131072 to 22, default 3 (KIP-390). The other
+    /// codecs have one level here (`compression.lz4.level` is not served). Default `None`, the codec's own.
+    pub compression_level: Option<i32>,
 }
 
 impl Default for ProducerConfig {
@@ -156,6 +159,7 @@ impl Default for ProducerConfig {
             idempotence: None,
             max_request_size: 1 << 20,
             compression: Compression::None,
+            compression_level: None,
         }
     }
 }
@@ -179,6 +183,15 @@ impl ProducerConfig {
         positive("batch_records", self.batch_records)?;
         if self.idempotence == Some(true) && !self.allows_idempotence() {
             return Err(Error::config("idempotence", "needs Acks::All, retries, and at most 5 in max_in_flight"));
+        }
+        if let Some(level) = self.compression_level
+            && !self.compression.levels().contains(&level)
+        {
+            let levels = self.compression.levels();
+            return Err(Error::config(
+                "compression_level",
+                format!("{level} is not in {levels:?} of {:?}", self.compression),
+            ));
         }
         positive("max_request_size", self.max_request_size)?;
         positive("buffer_memory", self.buffer_memory)?;

@@ -20,6 +20,30 @@
 //! # }
 //! ```
 //!
+//! # In a group
+//!
+//! Members of a group share its topics' partitions, and what one of them commits the next one goes on from.
+//!
+//! ```no_run
+//! use async_kafka::{Kafka, OffsetReset};
+//!
+//! # async fn example() -> async_kafka::Result<()> {
+//! # let kafka = Kafka::builder("localhost:9092").connect().await?;
+//! let builder = kafka.consumer("billing").topics(["orders"]).auto_offset_reset(OffsetReset::Earliest);
+//! let consumer = builder.auto_commit_interval(None).build().await?; // commits are ours
+//! while let Some(record) = consumer.recv().await? {
+//!     // ... work ...
+//!     consumer.commit_record(&record).await?;
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! - Asking for more tells that the program is done with what it was given: by that the automatic commits go, and the
+//!   rebalances, which wait for it. [`Consumer`] names the ways to commit.
+//! - [`Consumer::run_partitions`] gives each partition a stream of its own, which ends when the partition goes.
+//! - [`ConsumerBuilder::on_rebalance`] tells what comes and goes, in time for a last commit.
+//!
 //! # What to know first
 //!
 //! - [`Producer::send`] returns when the producer has the record and its order is fixed; the [`Delivery`] that it returns
@@ -27,7 +51,8 @@
 //! - An error about a record that was sent says whether it is [`Written::NotWritten`] or [`Written::MaybeWritten`].
 //! - Every handle is `Clone + Send + Sync`, every future says what dropping it does, and nothing blocks in `Drop`.
 //! - Every setting names Kafka's property, its unit and its default: [`ClientConfig`], [`ProducerConfig`],
-//!   [`ConsumerConfig`].
+//!   [`ConsumerConfig`], [`GroupConfig`].
+//! - The producer is idempotent: a lost answer neither doubles nor reorders what it writes, unless it is told otherwise.
 //!
 //! # The modules, from the outside to the wire
 //!
@@ -54,13 +79,21 @@ pub use crate::{
     conn::transport::{Address, Stream},
     consumer::{
         AssignedConsumer, AssignedConsumerBuilder, CommittedOffset, Consumer, ConsumerBatch, ConsumerBuilder,
-        ConsumerRecord, Offset, Rebalance, RebalanceKind, RecordView,
+        ConsumerRecord, Offset, PartitionStream, Rebalance, RebalanceKind, RecordView,
     },
     error::{BatchError, CloseReason, Error, Result, Written},
     producer::{CloseReport, Delivery, Murmur2, Partitioner, Producer, ProducerBuilder, Refused, TrySendError},
     record::{Header, Record, RecordMetadata, Timestamp, TopicPartition},
     retry::Backoff,
 };
+
+pub mod partitioners {
+    //! Rules by which a record's partition is chosen, bit for bit as in Java, librdkafka and kafka-go.
+    pub use crate::producer::partitioner::{
+        Crc32, Crc32Consistent, Fnv1a, Fnv1aConsistent, Hash, LeastBytes, Murmur2, Murmur2Consistent, Partitioner,
+        ReferenceHash, RoundRobin,
+    };
+}
 
 #[doc(hidden)]
 pub use crate::wire::{guard, schema};

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_kafka::{
-    Assignor, Backoff, Consumer, ConsumerBuilder, Error, Kafka, Offset, OffsetReset, Rebalance, RebalanceKind, Record,
-    TopicPartition,
+    Assignor, Backoff, Consumer, ConsumerBuilder, Error, Kafka, Offset, OffsetReset, PartitionStream, Rebalance,
+    RebalanceKind, Record, TopicPartition,
 };
 use mockbroker::MockBroker;
 use system_tests::api::{
@@ -383,5 +383,57 @@ async fn every_answer_of_the_coordinator_can_be_lost_once() {
             assert_eq!(world.committed().await, [Some(3), Some(3)], "API {api}, {fate:?}");
             assert!(lines.seen(api).contains(&fate));
         }
+    }
+}
+
+#[tokio::test]
+async fn a_stream_of_a_partition_ends_when_it_goes_and_the_last_commit_is_still_ours() {
+    for assignor in [Assignor::Range, Assignor::CooperativeSticky] {
+        let world = World::new(4).await;
+        let builder = || world.builder().auto_commit_interval(None).assignors([assignor]);
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let run = |consumer: Consumer| {
+            let seen = Arc::clone(&seen);
+            tokio::spawn(async move {
+                let (handle, seen) = (&consumer, &seen);
+                let task = |mut stream: PartitionStream| async move {
+                    let mut last = None;
+                    while let Some(batch) = stream.next_batch().await.expect("no error") {
+                        let numbers = batch.records().map(|record| number(record.value()));
+                        seen.lock().expect("no panic").extend(numbers);
+                        last = Some(batch);
+                    }
+                    if let Some(batch) = last {
+                        handle.commit(&batch).await.expect("the partition is ours until the stream is dropped");
+                    }
+                    drop(stream);
+                };
+                handle.run_partitions(task).await.expect("no error");
+            })
+        };
+        let read = |count: usize| {
+            let seen = Arc::clone(&seen);
+            async move { until("all are read", async || seen.lock().expect("no panic").len() >= count).await }
+        };
+        let first = builder().build().await.expect("valid settings");
+        let first_task = run(first.clone());
+        world.produce(0..40).await;
+        read(40).await;
+        let second = builder().build().await.expect("valid settings");
+        let second_task = run(second.clone());
+        until("both have two", async || first.assignment().len() == 2 && second.assignment().len() == 2).await;
+        world.produce(40..80).await;
+        read(80).await;
+        first.close(LIMIT).await.expect("closed");
+        until("the second has all", async || second.assignment().len() == 4).await;
+        world.produce(80..100).await;
+        read(100).await;
+        second.close(LIMIT).await.expect("closed");
+        first_task.await.expect("no panic");
+        second_task.await.expect("no panic");
+        let mut numbers = std::mem::take(&mut *seen.lock().expect("no panic"));
+        numbers.sort_unstable();
+        assert_eq!(numbers, (0..100).collect::<Vec<_>>(), "{assignor:?}: nothing twice, nothing missing");
+        assert_eq!(world.committed().await, [Some(25); 4]);
     }
 }

@@ -116,6 +116,7 @@ const RESERVED: &[(&[&str], &[&str], &str)] = &[
             "client/src/producer/sender.rs",
             "client/src/consumer/fetcher.rs",
             "client/src/consumer/member/driver.rs",
+            "client/examples/",
         ],
         "tasks are begun by the shells only",
     ),

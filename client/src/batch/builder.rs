@@ -90,11 +90,16 @@ impl BatchBuilder {
 
     /// Compresses the records, if at all, and writes the header except for the producer's fields and the checksum.
     pub(crate) fn close(self, compression: Compression) -> Result<ClosedBatch, BatchError> {
+        self.close_at(compression, None)
+    }
+
+    /// [`BatchBuilder::close`] with a level of compression.
+    pub(crate) fn close_at(self, compression: Compression, level: Option<i32>) -> Result<ClosedBatch, BatchError> {
         let Self { mut buffer, record_count, base_timestamp, max_timestamp } = self;
         if compression != Compression::None {
             let mut compressed = Vec::with_capacity(HEADER_BYTES + buffer.len() / 2);
             compressed.resize(HEADER_BYTES, 0);
-            buffer = BytesMut::from(Bytes::from(compression.compress(&buffer[HEADER_BYTES..], compressed)?));
+            buffer = BytesMut::from(Bytes::from(compression.compress(level, &buffer[HEADER_BYTES..], compressed)?));
         }
         let batch_length = i32::try_from(buffer.len() - LOG_OVERHEAD_BYTES)
             .map_err(|_| BatchError::Malformed("a batch exceeds 2 GiB"))?;

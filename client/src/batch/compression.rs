@@ -55,12 +55,23 @@ impl Compression {
         })
     }
 
-    /// Appends the compressed bytes to `output`.
-    pub(crate) fn compress(self, input: &[u8], mut output: Vec<u8>) -> Result<Vec<u8>, BatchError> {
+    /// The levels that can be chosen (`GzipCompression`, `ZstdCompression` of Kafka); none is an empty range.
+    pub(crate) const fn levels(self) -> std::ops::RangeInclusive<i32> {
+        match self {
+            Self::Gzip => 1..=9,
+            Self::Zstd => -131_072..=22,
+            #[expect(clippy::reversed_empty_ranges, reason = "there is nothing to choose")]
+            Self::None | Self::Snappy | Self::Lz4 => 1..=0,
+        }
+    }
+
+    /// Appends the compressed bytes to `output`, at the codec's own level or at one of [`Compression::levels`].
+    pub(crate) fn compress(self, level: Option<i32>, input: &[u8], mut output: Vec<u8>) -> Result<Vec<u8>, BatchError> {
         match self {
             Self::None => output.extend_from_slice(input),
             Self::Gzip => {
-                let mut encoder = flate2::write::GzEncoder::new(output, flate2::Compression::new(6));
+                let mut encoder =
+                    flate2::write::GzEncoder::new(output, flate2::Compression::new(level.map_or(6, i32::unsigned_abs)));
                 encoder.write_all(input).map_err(failed)?;
                 output = encoder.finish().map_err(failed)?;
             }
@@ -75,7 +86,7 @@ impl Compression {
                 output = encoder.finish().map_err(|error| failed(io::Error::other(error)))?;
             }
             Self::Zstd => {
-                let mut encoder = zstd::stream::write::Encoder::new(output, 3).map_err(failed)?;
+                let mut encoder = zstd::stream::write::Encoder::new(output, level.unwrap_or(3)).map_err(failed)?;
                 encoder.write_all(input).map_err(failed)?;
                 output = encoder.finish().map_err(failed)?;
             }

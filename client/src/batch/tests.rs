@@ -155,7 +155,7 @@ fn a_decompression_bomb_stops_at_the_limit() {
     // Reliability R20: every codec has an output limit.
     let zeros = vec![0; 8 << 20];
     for compression in CODECS {
-        let bomb = compression.compress(&zeros, Vec::new()).unwrap();
+        let bomb = compression.compress(None, &zeros, Vec::new()).unwrap();
         let error = compression.decompress(&bomb, 1 << 20).unwrap_err();
         assert_eq!(error, BatchError::TooLarge { limit_bytes: 1 << 20 }, "{compression:?}");
     }
@@ -185,4 +185,19 @@ fn a_batch_emptied_by_compaction_still_moves_the_position() {
     let batch = Batches::new(bytes.into()).next_batch().unwrap().unwrap();
     assert_eq!(batch.next_offset(), 3);
     assert!(records(&batch.open(false, LIMIT).unwrap()).unwrap().is_empty());
+}
+
+#[test]
+fn every_level_of_a_codec_is_read_back_and_a_higher_one_is_no_larger() {
+    let text: Vec<u8> = (0..20_000_u32).flat_map(|number| format!("line {} ", number % 977).into_bytes()).collect();
+    for (compression, low, high) in [(Compression::Gzip, 1, 9), (Compression::Zstd, -7, 19)] {
+        let at = |level| compression.compress(Some(level), &text, Vec::new()).unwrap();
+        let sizes = [low, high].map(|level| {
+            assert!(compression.levels().contains(&level));
+            let compressed = at(level);
+            assert_eq!(compression.decompress(&compressed, text.len()).unwrap(), text);
+            compressed.len()
+        });
+        assert!(sizes[0] > sizes[1], "{compression:?}: {sizes:?}");
+    }
 }

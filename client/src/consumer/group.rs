@@ -83,6 +83,8 @@ pub(crate) struct Group {
     pub(super) changed: Notify,
     /// The program is done with something.
     pub(super) progress: Notify,
+    /// Partitions can be read that could not be before, or the consumer ends.
+    pub(super) assigned: Notify,
     /// Why the member is out of the group for good.
     failed: OnceLock<Error>,
     pub(super) ended: watch::Sender<bool>,
@@ -118,6 +120,7 @@ impl Group {
             polls: Mutex::new(Polls { waiting: 0, last: Instant::now() }),
             changed: Notify::new(),
             progress: Notify::new(),
+            assigned: Notify::new(),
             failed: OnceLock::new(),
             ended: watch::Sender::new(false),
         }
@@ -132,6 +135,7 @@ impl Group {
         self.shared.close();
         // A rebalance need not wait for the program any more.
         self.progress.notify_waiters();
+        self.assigned.notify_waiters();
         self.wake();
     }
 
@@ -154,7 +158,7 @@ impl Group {
     }
 
     /// The program asks for more.
-    fn poll(&self) -> Polling<'_> {
+    pub(super) fn poll(&self) -> Polling<'_> {
         self.polls().waiting += 1;
         self.finish_given();
         self.wake();
@@ -195,9 +199,15 @@ impl Group {
         offsets
     }
 
+    /// Why the member is out of the group for good.
+    pub(super) fn failed(&self) -> Option<Error> {
+        self.failed.get().cloned()
+    }
+
     pub(super) fn fail(&self, error: Error) {
         let _ = self.failed.set(error);
         self.shared.arrived.notify_waiters();
+        self.assigned.notify_waiters();
     }
 
     /// An offset to be committed, unless we committed a later one of the partition: records that are done with out of order
@@ -217,7 +227,7 @@ impl Group {
 }
 
 /// A call that waits for records.
-struct Polling<'a>(&'a Group);
+pub(super) struct Polling<'a>(&'a Group);
 
 impl Drop for Polling<'_> {
     fn drop(&mut self) {
@@ -269,7 +279,7 @@ impl Consumer {
     async fn next<T>(&self, take: impl Fn(&Shared) -> Option<Result<T>>) -> Result<Option<T>> {
         let group = &self.handle.group;
         let _polling = group.poll();
-        let failed = || group.failed.get().map(|error| Err(error.clone()));
+        let failed = || group.failed().map(Err);
         group.shared.wait(|shared| failed().or_else(|| take(shared))).await
     }
 

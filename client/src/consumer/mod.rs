@@ -13,6 +13,8 @@ mod fetcher;
 mod group;
 mod group_builder;
 mod member;
+mod ownership;
+mod partition_stream;
 pub(crate) mod positions;
 mod rebalance;
 mod record;
@@ -24,6 +26,7 @@ pub use self::{
     builder::AssignedConsumerBuilder,
     group::{CommittedOffset, Consumer},
     group_builder::ConsumerBuilder,
+    partition_stream::PartitionStream,
     rebalance::{Rebalance, RebalanceKind},
     record::{ConsumerBatch, ConsumerRecord, RecordView},
 };

@@ -25,30 +25,36 @@ pub(crate) struct Partition {
     pub(crate) topic: Arc<str>,
     pub(crate) partition: i32,
     /// Grows with each seek.
-    version: u64,
-    state: State,
+    pub(super) version: u64,
+    pub(super) state: State,
     /// The next offset that the program gets, once it is known.
-    position: Option<i64>,
-    paused: bool,
+    pub(super) position: Option<i64>,
+    pub(super) paused: bool,
     /// Not to be read for now, whatever the program says: its offset is not known yet, or another member is to have it.
-    held: bool,
+    pub(super) held: bool,
     /// The leader epoch of the last batch that the program was given.
-    leader_epoch: i32,
+    pub(super) leader_epoch: i32,
     /// Everything below is done with, as far as the program told by asking for more.
-    finished: Option<i64>,
+    pub(super) finished: Option<i64>,
     /// Given out since the program asked for more.
-    given: bool,
+    pub(super) given: bool,
+    /// Which of its assignments this is.
+    pub(super) assignment: u64,
+    /// A stream of its own gives it out, and may be at work on it still.
+    pub(super) streamed: bool,
+    /// A stream of its own was begun for this assignment.
+    pub(super) stream_begun: bool,
     /// What was committed last, by us.
-    committed: Option<i64>,
+    pub(super) committed: Option<i64>,
     /// Where the log ends for a reader, as of the last fetch.
-    end_offset: Option<i64>,
-    buffered_bytes: usize,
-    failures: u32,
-    muted_until: Option<Instant>,
+    pub(super) end_offset: Option<i64>,
+    pub(super) buffered_bytes: usize,
+    pub(super) failures: u32,
+    pub(super) muted_until: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+pub(super) enum State {
     /// The offset has to be looked up.
     Unresolved(Offset),
     /// A lookup is under way.
@@ -89,14 +95,16 @@ pub(crate) enum Content {
 
 #[derive(Debug, Default)]
 pub(crate) struct Positions {
-    partitions: Vec<Partition>,
-    by_name: HashMap<Arc<str>, HashMap<i32, Slot>>,
+    pub(super) partitions: Vec<Partition>,
+    pub(super) by_name: HashMap<Arc<str>, HashMap<i32, Slot>>,
     arrived: VecDeque<Arrived>,
     buffered_bytes: usize,
+    /// Counts assignments.
+    pub(super) assignments: u64,
     /// Slots of partitions that were taken away.
-    free: Vec<Slot>,
+    pub(super) free: Vec<Slot>,
     /// Partitions of which the program was given something since it asked last.
-    given: Vec<Slot>,
+    pub(super) given: Vec<Slot>,
     /// Where the next request begins, so that no partition is always the last.
     turn: usize,
 }
@@ -105,110 +113,6 @@ impl Positions {
     pub(crate) fn assign(&mut self, topic: Arc<str>, partition: i32, offset: Offset) {
         let slot = self.add(topic, partition);
         self.seek(slot, offset);
-    }
-
-    /// Adds a partition that is held. One that is there already stays as it is.
-    pub(crate) fn add(&mut self, topic: Arc<str>, partition: i32) -> Slot {
-        if let Some(slot) = self.slot(&topic, partition) {
-            return slot;
-        }
-        let slot = self.free.pop().unwrap_or(self.partitions.len());
-        self.by_name.entry(Arc::clone(&topic)).or_default().insert(partition, slot);
-        let version = self.partitions.get(slot).map_or(0, |previous| previous.version + 1);
-        let new = Partition {
-            topic,
-            partition,
-            version,
-            state: State::Stuck,
-            position: None,
-            paused: false,
-            held: false,
-            leader_epoch: -1,
-            finished: None,
-            given: false,
-            committed: None,
-            end_offset: None,
-            buffered_bytes: 0,
-            failures: 0,
-            muted_until: None,
-        };
-        match self.partitions.get_mut(slot) {
-            Some(place) => *place = new,
-            None => self.partitions.push(new),
-        }
-        slot
-    }
-
-    /// Takes a partition away. What was fetched of it is dropped, and answers about it mean nothing any more.
-    pub(crate) fn remove(&mut self, slot: Slot) {
-        self.seek(slot, Offset::At(0));
-        self.given.retain(|given| *given != slot);
-        let partition = &mut self.partitions[slot];
-        (partition.state, partition.position) = (State::Stuck, None);
-        let topic = Arc::clone(&partition.topic);
-        let number = partition.partition;
-        if let Some(partitions) = self.by_name.get_mut(&topic) {
-            partitions.remove(&number);
-            if partitions.is_empty() {
-                self.by_name.remove(&topic);
-            }
-        }
-        self.free.push(slot);
-    }
-
-    /// Holds a partition, or lets it go on.
-    pub(crate) fn hold(&mut self, slot: Slot, held: bool) {
-        self.partitions[slot].held = held;
-    }
-
-    /// The program asks for more: what it was given before, it is done with.
-    pub(crate) fn finish_given(&mut self) -> bool {
-        let any = !self.given.is_empty();
-        for slot in std::mem::take(&mut self.given) {
-            let partition = &mut self.partitions[slot];
-            partition.given = false;
-            partition.finished = partition.position;
-        }
-        any
-    }
-
-    /// Whether the program may still be at work on records of a partition.
-    pub(crate) fn is_given(&self, slot: Slot) -> bool {
-        self.partitions[slot].given
-    }
-
-    /// What the program is done with in a partition and we have not committed: the offset, and the epoch of its last batch.
-    pub(crate) fn to_commit(&self, slot: Slot) -> Option<(i64, i32)> {
-        let partition = &self.partitions[slot];
-        let finished = partition.finished.filter(|finished| partition.committed != Some(*finished))?;
-        Some((finished, partition.leader_epoch))
-    }
-
-    /// The program says itself how far it is.
-    pub(crate) fn store(&mut self, slot: Slot, offset: i64) {
-        self.partitions[slot].finished = Some(offset);
-    }
-
-    pub(crate) fn committed(&self, slot: Slot) -> Option<i64> {
-        self.partitions[slot].committed
-    }
-
-    /// An offset was committed, or read from the group.
-    pub(crate) fn on_committed(&mut self, slot: Slot, offset: i64) {
-        self.partitions[slot].committed = Some(offset);
-    }
-
-    /// Records between the position and the end of the log, as of the last fetch.
-    pub(crate) fn lag(&self, slot: Slot) -> Option<i64> {
-        let partition = &self.partitions[slot];
-        Some((partition.end_offset? - partition.position?).max(0))
-    }
-
-    /// Every partition, by name and number.
-    pub(crate) fn assigned(&self) -> impl Iterator<Item = (&Arc<str>, i32, Slot)> {
-        self.by_name
-            .iter()
-            .flat_map(|(topic, partitions)| partitions.iter().map(move |(partition, slot)| (topic, *partition, *slot)))
     }
 
     pub(crate) fn slot(&self, topic: &str, partition: i32) -> Option<Slot> {
@@ -410,8 +314,9 @@ impl Positions {
     }
 
     /// What waits for the program, oldest first. The version is current, because a seek takes the older ones out.
-    pub(crate) fn take_arrived(&mut self) -> Option<Arrived> {
-        let index = self.arrived.iter().position(|arrived| !self.is_paused(arrived.slot))?;
+    pub(crate) fn take_arrived(&mut self, only: Option<Slot>) -> Option<Arrived> {
+        let wanted = |arrived: &Arrived| only.is_none_or(|slot| arrived.slot == slot) && !self.is_paused(arrived.slot);
+        let index = self.arrived.iter().position(wanted)?;
         self.arrived.remove(index)
     }
 

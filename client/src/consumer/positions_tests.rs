@@ -44,7 +44,7 @@ fn what_was_fetched_before_a_seek_is_dropped() {
     let (second, _) = positions.start_fetching(Instant::now(), 1000);
     positions.seek(0, Offset::At(100));
     positions.on_fetched(&second[0], batch(1, 1), -1);
-    assert!(positions.take_arrived().is_none());
+    assert!(positions.take_arrived(None).is_none());
     let (wanted, room) = positions.start_fetching(Instant::now(), 1000);
     assert_eq!((wanted[0].what, room), (100, 1000));
 }
@@ -81,7 +81,7 @@ fn damage_stops_the_partition_until_a_seek() {
     let mut bytes = batch(0, 1).to_vec();
     bytes[16] = 1;
     positions.on_fetched(&wanted[0], bytes.into(), -1);
-    assert!(positions.take_arrived().is_some(), "the program is to learn of it");
+    assert!(positions.take_arrived(None).is_some(), "the program is to learn of it");
     assert!(positions.start_fetching(Instant::now(), 1000).0.is_empty());
     positions.seek(0, Offset::At(1));
     assert_eq!(positions.start_fetching(Instant::now(), 1000).0.len(), 1);

@@ -135,9 +135,13 @@ fn slot(positions: &Positions, topic: &str, partition: i32) -> Result<Slot> {
 
 impl Shared {
     pub(crate) fn take_batch(&self) -> Option<Result<ConsumerBatch>> {
-        let mut reading = self.reading();
+        self.take_batch_of(&mut self.reading(), None)
+    }
+
+    /// The next batch of any partition, or of one, by way of what is being read.
+    pub(super) fn take_batch_of(&self, reading: &mut Reading, only: Option<Slot>) -> Option<Result<ConsumerBatch>> {
         loop {
-            let (chunk, batch) = match self.next(&mut reading)? {
+            let (chunk, batch) = match self.next(reading, only)? {
                 Ok(next) => next,
                 Err(error) => return Some(Err(error)),
             };
@@ -150,7 +154,7 @@ impl Shared {
     pub(crate) fn take_record(&self) -> Option<Result<ConsumerRecord>> {
         let mut reading = self.reading();
         loop {
-            let (chunk, mut batch) = match self.next(&mut reading)? {
+            let (chunk, mut batch) = match self.next(&mut reading, None)? {
                 Ok(next) => next,
                 Err(error) => return Some(Err(error)),
             };
@@ -167,11 +171,11 @@ impl Shared {
     }
 
     /// The next batch with records that was not given out, and its chunk; or an error to be told.
-    fn next<'a>(&self, reading: &'a mut Reading) -> Option<Result<(&'a mut Chunk, ConsumerBatch)>> {
+    fn next<'a>(&self, reading: &'a mut Reading, only: Option<Slot>) -> Option<Result<(&'a mut Chunk, ConsumerBatch)>> {
         loop {
             let mut chunk = match reading.chunk.take() {
                 Some(chunk) => chunk,
-                None => match self.take_chunk()? {
+                None => match self.take_chunk(only)? {
                     Ok(chunk) => chunk,
                     Err(error) => return Some(Err(error)),
                 },
@@ -209,9 +213,9 @@ impl Shared {
         }
     }
 
-    fn take_chunk(&self) -> Option<Result<Chunk>> {
+    fn take_chunk(&self, only: Option<Slot>) -> Option<Result<Chunk>> {
         let mut positions = self.positions();
-        let Arrived { slot, version, content } = positions.take_arrived()?;
+        let Arrived { slot, version, content } = positions.take_arrived(only)?;
         match content {
             Content::Error(error) => Some(Err(error)),
             Content::Batches(batches, size_bytes) => {

@@ -16,7 +16,7 @@ pub(crate) use super::lane::{Batch, Content, LaneId, Limits};
 use super::{
     delivery::{Completion, Delivery, Ticket},
     lane::{Lane, OpenBatch},
-    partitioner::Sticky,
+    sticky::Sticky,
 };
 use crate::{
     batch::{

@@ -111,7 +111,13 @@ impl ProducerBuilder {
         self
     }
 
-    /// Chooses partitions by key in another way than [`Murmur2`].
+    /// `compression.gzip.level` and its kin, see [`ProducerConfig::compression_level`].
+    pub fn compression_level(mut self, level: i32) -> Self {
+        self.config.compression_level = Some(level);
+        self
+    }
+
+    /// Chooses partitions in another way than [`Murmur2`]; see [`partitioners`](crate::partitioners).
     pub fn partitioner(mut self, partitioner: impl Partitioner) -> Self {
         self.partitioner = Box::new(partitioner);
         self

@@ -9,9 +9,10 @@ pub(crate) mod batcher;
 mod builder;
 mod delivery;
 mod lane;
-mod partitioner;
+pub(crate) mod partitioner;
 mod sender;
 mod sequence;
+mod sticky;
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -247,10 +248,9 @@ impl Handle {
     /// Chooses the partition and appends, in one step: the order of the appends is the order of the log.
     fn push(&self, topic: &Topic, record: &Record, parts: RecordParts<'_>, size: usize) -> Result<Delivery> {
         let count = topic.partitions.len();
-        let chosen = match (record.partition, parts.key) {
-            (Some(partition), _) => Some(usize::try_from(partition).unwrap_or(usize::MAX)),
-            (None, Some(key)) => Some(self.partitioner.partition(&topic.name, key, count)),
-            (None, None) => None,
+        let chosen = match record.partition {
+            Some(partition) => Some(usize::try_from(partition).unwrap_or(usize::MAX)),
+            None => self.partitioner.partition(record, count),
         };
         let mut queues = self.shared.queues();
         if queues.closed {

@@ -1,26 +1,200 @@
-//! Which partition a record goes to: murmur2 of its key as in Java, or the sticky partition of its topic.
+//! Which partition a record goes to, by its key: Java's rule, and those of librdkafka and kafka-go for teams that mix clients.
 //!
-//! Pure: the random choices come in as a generator.
+//! Bit for bit the same partitions as the originals choose (`fixtures/partitioners`). Where an original chooses at random, the
+//! producer spreads the records itself, batch by batch (KIP-794), which makes fewer requests.
+//!
+//! | here | Java | librdkafka | kafka-go |
+//! | --- | --- | --- | --- |
+//! | [`Murmur2`] | the default | `murmur2_random` | `Murmur2Balancer{}` |
+//! | [`Murmur2Consistent`] | | `murmur2` | `Murmur2Balancer{Consistent: true}` |
+//! | [`Crc32`] | | `consistent_random`, the default | `CRC32Balancer{}` |
+//! | [`Crc32Consistent`] | | `consistent` | `CRC32Balancer{Consistent: true}` |
+//! | [`Fnv1a`] | | `fnv1a_random` | |
+//! | [`Fnv1aConsistent`] | | `fnv1a` | |
+//! | [`Hash`] | | | `Hash{}` |
+//! | [`ReferenceHash`] | | | `ReferenceHash{}` |
+//! | [`RoundRobin`] | `RoundRobinPartitioner`, but for topics without a leader | | `RoundRobin{}`, the default |
+//! | [`LeastBytes`] | | | `LeastBytes{}` |
 
-use std::fmt;
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+};
 
-use crate::cluster::metadata::Leader;
+use crate::record::Record;
 
-/// Chooses the partition of a record that has a key. Records without a key are spread evenly by the producer.
+/// Chooses partitions.
 pub trait Partitioner: Send + Sync + fmt::Debug + 'static {
-    /// A partition from 0 to `partition_count - 1`. Called in the order of the sends; it must not block.
-    fn partition(&self, topic: &str, key: &[u8], partition_count: usize) -> usize;
+    /// A partition from 0 to `partition_count - 1`, which is not 0; or `None` to leave the record to the producer, which fills
+    /// a batch of one partition and then goes on to another (KIP-794). Called in the order of the sends, unless several tasks
+    /// send at once; it must not block. A record that names its partition is not asked about.
+    fn partition(&self, record: &Record, partition_count: usize) -> Option<usize>;
 }
 
-/// Java's default: the murmur2 hash of the key, without its sign, modulo the number of partitions.
+/// The murmur2 hash of the key; records without a key are spread. Java's rule, and the default.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Murmur2;
 
 impl Partitioner for Murmur2 {
-    fn partition(&self, _topic: &str, key: &[u8], partition_count: usize) -> usize {
-        // Java masks the sign bit (`Utils.toPositive`); an absolute value would differ.
-        (murmur2(key) & 0x7fff_ffff) as usize % partition_count
+    fn partition(&self, record: &Record, partition_count: usize) -> Option<usize> {
+        Some(by_murmur2(record.key.as_deref()?, partition_count))
     }
+}
+
+/// The murmur2 hash of the key; records without a key go where an empty key goes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Murmur2Consistent;
+
+impl Partitioner for Murmur2Consistent {
+    fn partition(&self, record: &Record, partition_count: usize) -> Option<usize> {
+        Some(by_murmur2(record.key.as_deref().unwrap_or_default(), partition_count))
+    }
+}
+
+/// The CRC-32 of the key; records without a key, or with an empty one, are spread.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Crc32;
+
+impl Partitioner for Crc32 {
+    fn partition(&self, record: &Record, partition_count: usize) -> Option<usize> {
+        // librdkafka makes no difference between a null key and an empty one here.
+        let key = record.key.as_deref().filter(|key| !key.is_empty())?;
+        Some(by_crc32(key, partition_count))
+    }
+}
+
+/// The CRC-32 of the key; records without a key go where an empty key goes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Crc32Consistent;
+
+impl Partitioner for Crc32Consistent {
+    fn partition(&self, record: &Record, partition_count: usize) -> Option<usize> {
+        Some(by_crc32(record.key.as_deref().unwrap_or_default(), partition_count))
+    }
+}
+
+/// The FNV-1a hash of the key, without its sign; records without a key are spread.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Fnv1a;
+
+impl Partitioner for Fnv1a {
+    fn partition(&self, record: &Record, partition_count: usize) -> Option<usize> {
+        Some(by_fnv1a(record.key.as_deref()?, partition_count))
+    }
+}
+
+/// The FNV-1a hash of the key, without its sign; records without a key go where an empty key goes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Fnv1aConsistent;
+
+impl Partitioner for Fnv1aConsistent {
+    fn partition(&self, record: &Record, partition_count: usize) -> Option<usize> {
+        Some(by_fnv1a(record.key.as_deref().unwrap_or_default(), partition_count))
+    }
+}
+
+/// kafka-go's `Hash`: the FNV-1a hash of the key, without its sign; records without a key go to the partitions in turn.
+#[derive(Debug, Default)]
+pub struct Hash {
+    without_key: RoundRobin,
+}
+
+impl Partitioner for Hash {
+    fn partition(&self, record: &Record, partition_count: usize) -> Option<usize> {
+        match &record.key {
+            Some(key) => Some(by_fnv1a(key, partition_count)),
+            None => self.without_key.partition(record, partition_count),
+        }
+    }
+}
+
+/// kafka-go's `ReferenceHash`: the FNV-1a hash of the key with its sign bit masked, which is what Sarama's reference partitioner
+/// does; records without a key go to the partitions in turn.
+#[derive(Debug, Default)]
+pub struct ReferenceHash {
+    without_key: RoundRobin,
+}
+
+impl Partitioner for ReferenceHash {
+    fn partition(&self, record: &Record, partition_count: usize) -> Option<usize> {
+        match &record.key {
+            Some(key) => Some((fnv1a(key) & 0x7fff_ffff) as usize % partition_count),
+            None => self.without_key.partition(record, partition_count),
+        }
+    }
+}
+
+/// kafka-go's `RoundRobin`: the partitions in turn, whatever the key. It counts all records, not those of each topic.
+#[derive(Debug)]
+pub struct RoundRobin {
+    chunk: u32,
+    sent: AtomicU32,
+}
+
+impl RoundRobin {
+    /// So many records go to a partition before the next one has its turn (`ChunkSize`); 0 counts as 1.
+    #[must_use]
+    pub fn with_chunk(records: u32) -> Self {
+        Self { chunk: records.max(1), sent: AtomicU32::new(0) }
+    }
+}
+
+impl Default for RoundRobin {
+    fn default() -> Self {
+        Self::with_chunk(1)
+    }
+}
+
+impl Partitioner for RoundRobin {
+    fn partition(&self, _record: &Record, partition_count: usize) -> Option<usize> {
+        let turn = self.sent.fetch_add(1, Ordering::Relaxed) / self.chunk;
+        Some(turn as usize % partition_count)
+    }
+}
+
+/// kafka-go's `LeastBytes`: the partition that has got the fewest bytes of keys and values from this producer. It counts each
+/// topic by itself, where kafka-go needs a writer for each.
+#[derive(Debug, Default)]
+pub struct LeastBytes {
+    bytes: Mutex<HashMap<Arc<str>, Vec<u64>>>,
+}
+
+impl Partitioner for LeastBytes {
+    fn partition(&self, record: &Record, partition_count: usize) -> Option<usize> {
+        let mut topics = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = topics.entry(Arc::clone(&record.topic)).or_default();
+        if bytes.len() != partition_count {
+            *bytes = vec![0; partition_count];
+        }
+        let (least, sent) = bytes.iter_mut().enumerate().min_by_key(|(_, bytes)| **bytes)?;
+        *sent += [&record.key, &record.value].into_iter().flatten().map(|part| part.len() as u64).sum::<u64>();
+        Some(least)
+    }
+}
+
+fn by_murmur2(key: &[u8], partition_count: usize) -> usize {
+    // Java masks the sign bit (`Utils.toPositive`); an absolute value would differ.
+    (murmur2(key) & 0x7fff_ffff) as usize % partition_count
+}
+
+fn by_crc32(key: &[u8], partition_count: usize) -> usize {
+    let mut crc = flate2::Crc::new();
+    crc.update(key);
+    crc.sum() as usize % partition_count
+}
+
+fn by_fnv1a(key: &[u8], partition_count: usize) -> usize {
+    // The absolute value, as in Sarama, from which both librdkafka and kafka-go have it.
+    (fnv1a(key) as i32).unsigned_abs() as usize % partition_count
+}
+
+/// FNV-1a, 32 bits.
+fn fnv1a(key: &[u8]) -> u32 {
+    key.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }
 
 /// Kafka's `Utils.murmur2`: MurmurHash2, 32 bits, with Kafka's seed.
@@ -44,105 +218,80 @@ fn murmur2(key: &[u8]) -> u32 {
     hash ^ (hash >> 15)
 }
 
-/// The partition that a topic's records without key go to, until it has its share (KIP-794, Java `BuiltInPartitioner`).
-///
-/// Not modelled: the weighting by queue lengths (`partitioner.adaptive.partitioning.enable`).
-#[derive(Debug, Default)]
-pub(crate) struct Sticky {
-    partition: Option<usize>,
-    produced_bytes: usize,
-}
-
-impl Sticky {
-    /// The partition for the next record. Changes only where a batch begins, so that a switch never cuts a batch short,
-    /// unless a partition got twice its share.
-    pub(crate) fn partition(
-        &mut self,
-        leaders: &[Leader],
-        batch_size: usize,
-        begins_batch: impl Fn(usize) -> bool,
-        random: &mut fastrand::Rng,
-    ) -> usize {
-        if let Some(partition) = self.partition.filter(|partition| *partition < leaders.len()) {
-            let full = self.produced_bytes >= batch_size && begins_batch(partition);
-            if !full && self.produced_bytes < 2 * batch_size.max(1) {
-                return partition;
-            }
-        }
-        self.produced_bytes = 0;
-        let next = choose(leaders, random);
-        self.partition = Some(next);
-        next
-    }
-
-    /// Counts what went to the partition.
-    pub(crate) fn produced(&mut self, bytes: usize) {
-        self.produced_bytes += bytes;
-    }
-}
-
-/// Any partition that has a leader; any at all if none has.
-fn choose(leaders: &[Leader], random: &mut fastrand::Rng) -> usize {
-    let available = leaders.iter().filter(|leader| leader.node_id.is_some()).count();
-    if available == 0 {
-        return random.usize(..leaders.len());
-    }
-    let chosen = random.usize(..available);
-    let mut with_leader = leaders.iter().enumerate().filter(|(_, leader)| leader.node_id.is_some());
-    with_leader.nth(chosen).map_or(0, |(index, _)| index)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// What the originals chose; remade with `partitions.sh`, which runs `DumpPartitions.java`, `partitions.py` and
+    /// `partitions.go`.
+    const CHOSEN: &str = include_str!("../../../fixtures/partitioners/partitions.txt");
+
+    fn key(hex: &str) -> Vec<u8> {
+        let hex = if hex == "-" { "" } else { hex };
+        (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+    }
+
     #[test]
-    fn murmur2_is_kafkas() {
-        // UtilsTest.testMurmur2 of Apache Kafka.
-        for (key, hash) in [
-            ("21", -973_932_308),
-            ("foobar", -790_332_482),
-            ("a-little-bit-long-string", -985_981_536),
-            ("a-little-bit-longer-string", -1_486_304_829),
-            ("lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58_897_971),
-            ("abc", 479_470_107),
-        ] {
-            assert_eq!(murmur2(key.as_bytes()) as i32, hash, "{key}");
+    fn every_key_goes_where_the_originals_send_it() {
+        let mut compared = 0;
+        for line in CHOSEN.lines() {
+            let words: Vec<_> = line.split(' ').collect();
+            let partitioners: Vec<Box<dyn Partitioner>> = match words[..2] {
+                ["java" | "librdkafka" | "kafka-go", "murmur2"] => vec![Box::new(Murmur2), Box::new(Murmur2Consistent)],
+                ["librdkafka", "consistent"] | ["kafka-go", "crc32"] => {
+                    vec![Box::new(Crc32), Box::new(Crc32Consistent)]
+                }
+                ["librdkafka", "fnv1a"] => vec![Box::new(Fnv1a), Box::new(Fnv1aConsistent)],
+                ["kafka-go", "hash"] => vec![Box::<Hash>::default()],
+                ["kafka-go", "reference-hash"] => vec![Box::<ReferenceHash>::default()],
+                _ => continue,
+            };
+            let (count, expected): (usize, usize) = (words[3].parse().unwrap(), words[4].parse().unwrap());
+            let record = Record::to("t").key(key(words[2]));
+            for partitioner in partitioners {
+                let chosen = partitioner.partition(&record, count);
+                let spread = words[2] == "-" && format!("{partitioner:?}") == "Crc32";
+                assert_eq!(chosen, (!spread).then_some(expected), "{partitioner:?}: {line}");
+                compared += 1;
+            }
+        }
+        assert!(compared > 3000, "{compared}");
+    }
+
+    #[test]
+    fn records_one_after_another_go_where_kafka_go_sends_them() {
+        let mut series: HashMap<(String, String), Box<dyn Partitioner>> = HashMap::new();
+        let lines = CHOSEN.lines().filter_map(|line| line.strip_prefix("kafka-go-series "));
+        for line in lines {
+            let words: Vec<_> = line.split(' ').collect();
+            let entry = series.entry((words[0].to_owned(), words[2].to_owned()));
+            let partitioner = entry.or_insert_with(|| match words[0] {
+                "round-robin" => Box::<RoundRobin>::default(),
+                "least-bytes" => Box::<LeastBytes>::default(),
+                _ => Box::<Hash>::default(),
+            });
+            let record = Record::to("t").value(vec![0; words[1].parse().unwrap()]);
+            let chosen = partitioner.partition(&record, words[2].parse().unwrap());
+            assert_eq!(chosen, Some(words[3].parse().unwrap()), "{line}");
+        }
+        assert_eq!(series.len(), 9);
+    }
+
+    #[test]
+    fn without_a_key_the_consistent_ones_take_the_empty_key_and_the_others_leave_it_to_the_producer() {
+        let (none, empty) = (Record::to("t").value("v"), Record::to("t").key("").value("v"));
+        for partitioner in [&Murmur2 as &dyn Partitioner, &Crc32, &Fnv1a] {
+            assert_eq!(partitioner.partition(&none, 10), None, "{partitioner:?}");
+        }
+        for partitioner in [&Murmur2Consistent as &dyn Partitioner, &Crc32Consistent, &Fnv1aConsistent] {
+            assert_eq!(partitioner.partition(&none, 10), partitioner.partition(&empty, 10), "{partitioner:?}");
         }
     }
 
     #[test]
-    fn the_sign_is_masked_and_not_negated() {
-        assert_eq!(Murmur2.partition("t", b"21", 10), (-973_932_308_i32 & i32::MAX) as usize % 10);
-    }
-
-    fn leaders(nodes: &[Option<i32>]) -> Vec<Leader> {
-        nodes.iter().map(|node_id| Leader { node_id: *node_id, leader_epoch: 0 }).collect()
-    }
-
-    #[test]
-    fn a_sticky_partition_changes_when_it_has_its_share_and_a_batch_begins() {
-        let leaders = leaders(&[Some(1); 8]);
-        let mut random = fastrand::Rng::with_seed(1);
-        let mut sticky = Sticky::default();
-        let first = sticky.partition(&leaders, 100, |_| true, &mut random);
-        sticky.produced(100);
-        assert_eq!(sticky.partition(&leaders, 100, |_| false, &mut random), first);
-        let seen: std::collections::BTreeSet<_> = (0..100)
-            .map(|_| {
-                sticky.produced(100);
-                sticky.partition(&leaders, 100, |_| true, &mut random)
-            })
-            .collect();
-        assert_eq!(seen.len(), 8, "every partition gets records");
-    }
-
-    #[test]
-    fn partitions_without_a_leader_are_passed_over_while_there_are_others() {
-        let mut random = fastrand::Rng::with_seed(1);
-        let some = leaders(&[None, Some(1), None]);
-        assert!((0..50).all(|_| Sticky::default().partition(&some, 1, |_| true, &mut random) == 1));
-        let none = leaders(&[None, None]);
-        assert!((0..50).all(|_| Sticky::default().partition(&none, 1, |_| true, &mut random) < 2));
+    fn a_round_robin_in_chunks_stays_for_a_chunk() {
+        let robin = RoundRobin::with_chunk(2);
+        let chosen: Vec<_> = (0..6).filter_map(|_| robin.partition(&Record::to("t"), 3)).collect();
+        assert_eq!(chosen, [0, 0, 1, 1, 2, 2]);
     }
 }

@@ -159,11 +159,11 @@ impl Sender {
 
     /// Hands batches to the blocking pool: compression costs ten to a hundred times what everything else does.
     fn compress(&mut self) {
-        let compression = self.shared.config.compression;
+        let (compression, level) = (self.shared.config.compression, self.shared.config.compression_level);
         loop {
             let next = self.shared.queues().batcher.next_to_compress();
             let Some((lane, order, builder)) = next else { return };
-            let closing = tokio::task::spawn_blocking(move || builder.close(compression));
+            let closing = tokio::task::spawn_blocking(move || builder.close_at(compression, level));
             self.work.push(Box::pin(async move {
                 let result = closing.await.unwrap_or(Err(BatchError::Malformed("compression panicked")));
                 Done::Compressed { lane, order, result }

@@ -358,6 +358,7 @@ impl Driver {
         }
         drop(positions);
         self.group.shared.woken();
+        self.group.assigned.notify_waiters();
     }
 
     /// Commits what the program is done with, from time to time.
@@ -429,12 +430,15 @@ async fn finished(group: &Group, partitions: &[TopicPartition]) {
     loop {
         let mut progress = std::pin::pin!(group.progress.notified());
         progress.as_mut().enable();
+        let closed = group.shared.is_closed();
         let at_work = {
             let positions = group.shared.positions();
             let slot = |partition: &TopicPartition| positions.slot(&partition.topic, partition.partition);
-            partitions.iter().filter_map(slot).any(|slot| positions.is_given(slot))
+            // After the end nobody asks for more; a stream still ends by itself.
+            let busy = |slot| if closed { positions.is_streamed(slot) } else { positions.is_given(slot) };
+            partitions.iter().filter_map(slot).any(busy)
         };
-        if !at_work || group.shared.is_closed() {
+        if !at_work {
             return;
         }
         progress.await;
