@@ -29,6 +29,8 @@ pub const EXPLAINED: &[Explained] = &[
     entry("common.api_versions", "*", "supported_features", FEATURES),
     entry("common.list_offsets", "a version too high", "", CODEC),
     entry("configs.describe", "documentation*", "*", "the texts of Kafka's documentation are not in the mock"),
+    entry("configs.too_long", "*", "responses[0].error_code", TOO_LONG),
+    entry("configs.too_long", "*", "responses[0].error_message", TOO_LONG),
     entry("nodes.api_versions", "*", "api_keys[2].max_version", CODEC),
     entry("nodes.api_versions", "*", "api_keys[4].max_version", CODEC),
     entry("nodes.api_versions", "*", "api_keys[5].max_version", CODEC),
@@ -39,6 +41,8 @@ pub const EXPLAINED: &[Explained] = &[
 ];
 
 const CODEC: &str = "the codec of this version of the mock lacks the highest version of this API";
+const TOO_LONG: &str =
+    "Kafka cannot write a text longer than a string and answers -1 without one; here its end is left out";
 const FEATURES: &str = "features that nothing in the mock depends on are not listed";
 
 const fn entry(scenario: &'static str, step: &'static str, path: &'static str, reason: &'static str) -> Explained {

@@ -258,6 +258,19 @@ pub(super) async fn incremental_refusals(run: &mut Run) {
     run.step("a resource twice", alter_all(twice)).await;
 }
 
+/// Values that are refused in a text that quotes them, and as long as a value may be.
+pub(super) async fn too_long(run: &mut Run) {
+    let topic = run.topic("a", 1, &[]).await;
+    for (label, length) in
+        [("a value that its refusal can quote", 1_000), ("a value that its refusal cannot quote", 32_766)]
+    {
+        let configs = vec![change("follower.replication.throttled.replicas", 0, Some(&"x".repeat(length)))];
+        run.step(label, alter_all(vec![altered(TOPIC, &topic.name, configs)])).await;
+    }
+    let configs = vec![change("retention.ms", 0, Some(&"1".repeat(32_767)))];
+    run.step("a value as long as a string", alter_all(vec![altered(TOPIC, &topic.name, configs)])).await;
+}
+
 pub(super) async fn list(run: &mut Run) {
     run.topic("a", 1, &[]).await;
     let of = |types: &[i8]| {
