@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use kafka_protocol::error::ResponseError;
 
 use crate::cluster::{
-    Cluster, FetchSessions, Finished, NewTopic, Partition, PartitionFacts, PlannedTopic, SessionContext,
-    SessionRequest, WantedPartition,
+    Cluster, FetchSessions, Finished, NewTopic, Partition, PartitionFacts, PlannedPartition, PlannedTopic,
+    SessionContext, SessionRequest, WantedPartition, telemetry::Telemetry,
 };
 use crate::group::{self, GroupCoordinator};
 use crate::held::HeldFetches;
@@ -33,6 +33,8 @@ pub(crate) struct State {
     /// Who is in which group, and what groups have committed. To be read; what changes it is in [`State::step_groups`] and
     /// its like.
     pub(crate) groups: GroupCoordinator,
+    /// Clients that tell of themselves.
+    pub(crate) telemetry: Telemetry,
     /// Where new ids come from.
     pub(crate) ids: IdSource,
     next_ticket: u64,
@@ -47,6 +49,7 @@ impl State {
             logs: Logs::default(),
             held: HeldFetches::default(),
             groups: GroupCoordinator::default(),
+            telemetry: Telemetry::default(),
             ids,
             next_ticket: 0,
             sessions: BTreeMap::new(),
@@ -159,6 +162,20 @@ impl State {
         self.cluster.add_partitions(topic_id, partitions);
         let count = self.cluster.topics().by_id(topic_id).map_or(0, |topic| topic.partitions().len());
         self.logs.create(topic_id, count);
+    }
+
+    /// Makes a partition what an election or a reassignment planned. A leader that begins anew begins its epoch in the log.
+    ///
+    /// Returns whether one does. Then held fetches are to look again, and what the partition coordinates, if it is one of
+    /// an internal topic, is to be given up by the node that led and taken up from the log by the one that leads: the
+    /// engine does both (`Effect::LeaderMoved`).
+    pub(crate) fn move_leader(&mut self, planned: PlannedPartition) -> bool {
+        let (topic_id, partition) = (planned.topic_id, planned.partition);
+        let Some(leader_epoch) = self.cluster.change_partition(planned) else { return false };
+        if let Some(log) = self.logs.partition_mut(topic_id, partition) {
+            log.begin_leader_epoch(leader_epoch);
+        }
+        true
     }
 
     /// Deletes a topic with all it holds, and what groups have committed of it.

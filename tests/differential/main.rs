@@ -3,7 +3,8 @@
 //! `just differential` starts the Kafka; without `KAFKA_BOOTSTRAP` there is nothing to compare with, and that is said.
 //! As many nodes as `KAFKA_BOOTSTRAP` names are asked what the scenarios of so many nodes ask: one, or three.
 //! What Kafka once answered is compared in target `wire`, which needs none. `CAPTURE=<head line>` writes that evidence
-//! to `fixtures/wire` (`just capture`). `ONLY=<name>` runs the scenarios whose name begins so.
+//! to `fixtures/wire` (`just capture`). `ONLY=<name>[,<name>]` runs the scenarios whose name begins so: of an API all or none, for
+//! captures are one file for each of its versions.
 
 use std::env;
 
@@ -22,14 +23,15 @@ async fn the_mock_answers_as_kafka_does() {
     let only = env::var("ONLY").unwrap_or_default();
     let nodes = kafka.nodes().len();
     let mock = judge::mock_of(nodes).await;
+    let is_wanted = |name: &str| only.split(',').any(|start| name.starts_with(start));
     let capturing = env::var("CAPTURE");
     // Captures are to differ where Kafka does, not in the names.
     let base = if capturing.is_ok() { "kept".to_owned() } else { format!("{:06x}", fastrand::u32(..1 << 24)) };
     let mut found: Vec<Difference> = Vec::new();
     let mut transcripts = Vec::new();
     let chosen: Vec<_> =
-        scenarios::all().filter(|scenario| scenario.nodes == nodes && scenario.name.starts_with(&only)).collect();
-    assert!(scenarios::all().any(|scenario| scenario.name.starts_with(&only)), "no scenario begins with {only:?}");
+        scenarios::all().filter(|scenario| scenario.nodes == nodes && is_wanted(scenario.name)).collect();
+    assert!(scenarios::all().any(|scenario| is_wanted(scenario.name)), "no scenario begins with {only:?}");
     for scenario in &chosen {
         for version in scenarios::versions(scenario.api_key) {
             let theirs = scenario.run(&kafka, version, &base).await;

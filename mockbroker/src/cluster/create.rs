@@ -83,6 +83,7 @@ impl Cluster {
 
     /// Removes the topic and its configs.
     pub(crate) fn remove_topic(&mut self, id: TopicId) -> Option<Topic> {
+        self.forget_replicas(id);
         let topic = self.topics.remove(id)?;
         self.set_configs(Resource::Topic(topic.name().to_string()), Properties::new());
         Some(topic)
@@ -210,7 +211,11 @@ impl Cluster {
     }
 
     /// `ReplicationControlManager.validateManualPartitionAssignment`.
-    fn checked_replicas(&self, replicas: &[i32], replication_factor: Option<usize>) -> Result<Vec<NodeId>, Refusal> {
+    pub(super) fn checked_replicas(
+        &self,
+        replicas: &[i32],
+        replication_factor: Option<usize>,
+    ) -> Result<Vec<NodeId>, Refusal> {
         let refuse = |text: String| {
             Refusal::new(
                 ResponseError::InvalidReplicaAssignment,

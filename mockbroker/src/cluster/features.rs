@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::types::NodeId;
+
 /// One feature of Kafka 4.3.1.
 #[derive(Debug)]
 pub(crate) struct Feature {
@@ -66,6 +68,97 @@ impl Features {
         self.levels.get(feature.name).copied().unwrap_or(feature.level)
     }
 }
+
+/// Which way a feature's level is to go (`FeatureUpdate.UpgradeType`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UpgradeType {
+    Unknown,
+    Upgrade,
+    SafeDowngrade,
+    UnsafeDowngrade,
+}
+
+impl UpgradeType {
+    /// The type with this number on the wire.
+    pub(crate) fn from_wire(number: i8) -> Self {
+        match number {
+            1 => Self::Upgrade,
+            2 => Self::SafeDowngrade,
+            3 => Self::UnsafeDowngrade,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// A level that a feature is to have.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FeatureUpdate<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) level: i16,
+    pub(crate) upgrade_type: UpgradeType,
+}
+
+/// Changes of levels (`FeatureControlManager.updateFeatures`). The texts are those of 4.3.1.
+impl Features {
+    /// Says why `update` cannot be, if it cannot. `controller` is the node that decides.
+    pub(super) fn check_update(&self, update: FeatureUpdate<'_>, controller: NodeId) -> Result<(), String> {
+        let FeatureUpdate { name, level, upgrade_type } = update;
+        let invalid = |text: String| Err(format!("Invalid update version {level} for feature {name}. {text}"));
+        if upgrade_type == UpgradeType::Unknown {
+            return invalid("The controller does not support the given upgrade type.".to_owned());
+        }
+        if level < 0 {
+            return invalid("A feature version cannot be less than 0.".to_owned());
+        }
+        let known = find(name).filter(|feature| feature.modelled);
+        match known {
+            Some(feature) if !(feature.min..=feature.max).contains(&level) => {
+                return invalid(format!(
+                    "Local controller {controller} only supports versions {}-{}",
+                    feature.min, feature.max
+                ));
+            }
+            None if level > 0 => {
+                return invalid(format!("Local controller {controller} does not support this feature."));
+            }
+            None if find(name).is_none() => return invalid(format!("Feature {name} not found.")),
+            Some(_) | None => {}
+        }
+        let current = self.level(name);
+        if level < current && upgrade_type == UpgradeType::Upgrade {
+            return invalid(
+                "Can't downgrade the version of this feature without setting the upgrade type to either safe or unsafe \
+                 downgrade."
+                    .to_owned(),
+            );
+        }
+        if level > current && upgrade_type != UpgradeType::Upgrade {
+            return invalid("Can't downgrade to a newer version.".to_owned());
+        }
+        let loses_metadata =
+            name == METADATA_VERSION && CHANGED_METADATA.iter().any(|it| level < *it && *it <= current);
+        if loses_metadata {
+            let why = match upgrade_type {
+                UpgradeType::UnsafeDowngrade => "Unsafe metadata downgrade is not supported in this version.",
+                _ => "Refusing to perform the requested downgrade because it might delete metadata information.",
+            };
+            return Err(format!("Unsupported metadata.version downgrade from {current} to {level}. {why}"));
+        }
+        Ok(())
+    }
+
+    /// Gives the feature `name` the level that was checked.
+    pub(super) fn set_level(&mut self, name: &str, level: i16) {
+        if let Some(feature) = find(name).filter(|feature| feature.modelled) {
+            self.levels.insert(feature.name, level);
+        }
+    }
+}
+
+const METADATA_VERSION: &str = "metadata.version";
+
+/// The levels of `metadata.version` that can write what the level before cannot read (`MetadataVersion.didMetadataChange`).
+const CHANGED_METADATA: &[i16] = &[7, 8, 11, 13, 14, 15, 17, 23, 30];
 
 /// Says what is wrong with `feature.NAME = level`, if anything is.
 pub(super) fn check_level(name: &str, level: &str) -> Result<(), String> {
@@ -142,5 +235,35 @@ mod tests {
         assert!(check_level("metadata.version", "31").unwrap_err().contains("between 7 and 30"));
         assert!(check_level("metadata.version", "x").is_err());
         assert!(check_level("nope", "1").unwrap_err().contains("metadata.version"));
+    }
+
+    #[test]
+    fn a_level_goes_up_or_down_only_as_the_upgrade_type_says() {
+        // Each line was seen on 4.3.1 (tests/kit/scenarios/controllers.rs).
+        use UpgradeType::{SafeDowngrade, Unknown, UnsafeDowngrade, Upgrade};
+        let fresh = Features::new([]);
+        let old = Features::new([("feature.metadata.version", "29")]);
+        let check = |features: &Features, level: i16, upgrade_type: UpgradeType| {
+            let update = FeatureUpdate { name: METADATA_VERSION, level, upgrade_type };
+            features.check_update(update, NodeId(1)).err().unwrap_or_default()
+        };
+        for (features, level, upgrade_type, text) in [
+            (&fresh, 30, Upgrade, ""),
+            (&fresh, 30, SafeDowngrade, ""),
+            (&fresh, 30, Unknown, "The controller does not support the given upgrade type."),
+            (&fresh, -1, Upgrade, "A feature version cannot be less than 0."),
+            (&fresh, 31, Upgrade, "Local controller 1 only supports versions 7-30"),
+            (&fresh, 29, Upgrade, "Can't downgrade the version of this feature without setting the upgrade type to"),
+            (&fresh, 29, SafeDowngrade, "Unsupported metadata.version downgrade from 30 to 29. Refusing to perform"),
+            (&fresh, 29, UnsafeDowngrade, "Unsafe metadata downgrade is not supported in this version."),
+            (&old, 30, Upgrade, ""),
+            (&old, 30, SafeDowngrade, "Can't downgrade to a newer version."),
+            (&old, 23, SafeDowngrade, ""),
+            (&old, 22, SafeDowngrade, "Refusing to perform the requested downgrade"),
+        ] {
+            let said = check(features, level, upgrade_type);
+            assert_eq!(said.is_empty(), text.is_empty(), "{level} {upgrade_type:?}: {said}");
+            assert!(said.contains(text), "{level} {upgrade_type:?}: {said}");
+        }
     }
 }

@@ -7,10 +7,16 @@ mod create;
 pub(crate) mod features;
 mod fetch_sessions;
 mod internal_topics;
+mod leadership;
+mod log_dirs;
 pub(crate) mod names;
+mod partition;
 mod placement;
+pub(crate) mod quotas;
+pub(crate) mod telemetry;
 mod topic_config;
 mod topics;
+pub(crate) mod users;
 
 use std::collections::BTreeMap;
 
@@ -22,11 +28,16 @@ pub(crate) use fetch_sessions::{
     FetchSessions, Finished, PartitionFacts, SessionContext, SessionRequest, WantedPartition,
 };
 pub(crate) use internal_topics::{CONSUMER_OFFSETS, SHARE_GROUP_STATE, TRANSACTION_STATE};
+pub(crate) use leadership::{Election, PlannedPartition};
+pub(crate) use partition::Partition;
 pub(crate) use topic_config::{CompressionType, TimestampType, TopicConfig};
-pub(crate) use topics::{Partition, Topic, Topics};
+pub(crate) use topics::{Topic, Topics};
 
 use self::configs::{Configs, Properties, Resource};
 use self::features::Features;
+use self::log_dirs::LogDirs;
+use self::quotas::Quotas;
+use self::users::ScramUsers;
 use crate::ids::{IdSource, base64_url};
 use crate::types::{NodeId, PartitionId};
 
@@ -101,6 +112,9 @@ pub(crate) struct Cluster {
     topics: Topics,
     features: Features,
     configs: Configs,
+    quotas: Quotas,
+    scram_users: ScramUsers,
+    log_dirs: LogDirs,
     metadata_offset: i64,
 }
 
@@ -123,13 +137,20 @@ impl Cluster {
             node.rack = node.rack.or_else(|| configs.static_value(node.id, "broker.rack").map(str::to_owned));
             (node.id, node)
         };
+        let features = Features::new(pairs());
+        // What a fresh cluster's metadata log has: the levels of its features, the smallest ISR (`Configs::new`), and of each
+        // node that it registered as a controller and as a broker and was unfenced.
+        let records = features.finalized().count() + 1 + 3 * nodes.len();
         Ok(Self {
             cluster_id: base64_url(ids.uuid().as_bytes()),
             nodes: nodes.into_iter().map(with_rack).collect(),
             topics: Topics::default(),
-            features: Features::new(pairs()),
+            features,
             configs,
-            metadata_offset: 0,
+            quotas: Quotas::default(),
+            scram_users: ScramUsers::default(),
+            log_dirs: LogDirs::default(),
+            metadata_offset: i64::try_from(records).unwrap_or(i64::MAX),
         })
     }
 
@@ -164,6 +185,29 @@ impl Cluster {
     /// The features.
     pub(crate) fn features(&self) -> &Features {
         &self.features
+    }
+
+    /// Gives features the levels that `updates` say, all of them or, if one cannot be, none.
+    ///
+    /// # Errors
+    /// Kafka's text for the first that cannot be.
+    pub(crate) fn update_features(
+        &mut self,
+        updates: &[features::FeatureUpdate<'_>],
+        validate_only: bool,
+    ) -> Result<(), String> {
+        let controller = self.controller_id();
+        updates.iter().try_for_each(|update| self.features.check_update(*update, controller))?;
+        if !validate_only {
+            updates.iter().for_each(|update| self.features.set_level(update.name, update.level));
+            self.metadata_offset += i64::from(!updates.is_empty());
+        }
+        Ok(())
+    }
+
+    /// The node that leads the quorum of controllers: the first.
+    pub(crate) fn controller_id(&self) -> NodeId {
+        self.nodes.keys().next().copied().unwrap_or(NodeId(-1))
     }
 
     /// The typed settings that count for the whole cluster: those of the controller, which is the first node.

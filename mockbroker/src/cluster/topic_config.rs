@@ -66,6 +66,7 @@ pub(crate) struct TopicConfig {
     pub(crate) min_compaction_lag_ms: i64,
     pub(crate) min_cleanable_dirty_ratio: f64,
     pub(crate) delete_retention_ms: i64,
+    pub(crate) unclean_leader_election_enable: bool,
 }
 
 impl Default for TopicConfig {
@@ -91,6 +92,7 @@ impl Default for TopicConfig {
             min_compaction_lag_ms: 0,
             min_cleanable_dirty_ratio: 0.5,
             delete_retention_ms: 86_400_000,
+            unclean_leader_election_enable: false,
         }
     }
 }

@@ -6,46 +6,8 @@ use std::sync::Arc;
 
 use kafka_protocol::protocol::StrBytes;
 
-use super::{TopicConfig, names};
-use crate::types::{NodeId, PartitionId, TopicId, TopicName};
-
-/// Who has a partition.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Partition {
-    leader: Option<NodeId>,
-    leader_epoch: i32,
-    replicas: Vec<NodeId>,
-    isr: Vec<NodeId>,
-}
-
-impl Partition {
-    /// A partition that has just been created on `replicas`. Those of them that are up are in sync, and the first of these
-    /// leads.
-    pub(super) fn new(replicas: Vec<NodeId>, is_up: impl Fn(NodeId) -> bool) -> Self {
-        let isr: Vec<NodeId> = replicas.iter().copied().filter(|node| is_up(*node)).collect();
-        Self { leader: isr.first().copied(), leader_epoch: 0, replicas, isr }
-    }
-
-    /// The node that leads; `None` when no replica can.
-    pub(crate) fn leader(&self) -> Option<NodeId> {
-        self.leader
-    }
-
-    /// Rises with each election.
-    pub(crate) fn leader_epoch(&self) -> i32 {
-        self.leader_epoch
-    }
-
-    /// The nodes that have it. The first is the preferred leader.
-    pub(crate) fn replicas(&self) -> &[NodeId] {
-        &self.replicas
-    }
-
-    /// The replicas that are in sync.
-    pub(crate) fn isr(&self) -> &[NodeId] {
-        &self.isr
-    }
-}
+use super::{Partition, TopicConfig, names};
+use crate::types::{PartitionId, TopicId, TopicName};
 
 /// A topic that exists, or is about to.
 #[derive(Clone, Debug)]
@@ -199,6 +161,14 @@ impl Topics {
         }
     }
 
+    /// Replaces what is known of a partition that exists.
+    pub(super) fn set_partition(&mut self, id: TopicId, partition: PartitionId, next: Partition) {
+        let partitions = self.by_id.get_mut(&id).map(|topic| &mut topic.partitions);
+        if let Some(present) = partitions.and_then(|all| all.get_mut(partition.index()?)) {
+            *present = next;
+        }
+    }
+
     /// Gives the topic called `name` its config, if there is one.
     pub(super) fn set_config(&mut self, name: &str, config: Arc<TopicConfig>) {
         if let Some(topic) = self.ids.get(name).and_then(|id| self.by_id.get_mut(id)) {
@@ -218,6 +188,7 @@ impl Topics {
 mod tests {
     use super::*;
     use crate::ids::IdSource;
+    use crate::types::NodeId;
 
     fn topic(name: &str, partitions: usize, ids: &mut IdSource) -> Topic {
         let partition = Partition::new(vec![NodeId(1)], |_| true);

@@ -16,7 +16,7 @@ use super::answers::outcome;
 use super::config_changes::{self, Asked};
 use super::{Answer, Api, Ctx};
 use crate::cluster::Refusal;
-use crate::cluster::configs::Properties;
+use crate::cluster::configs::{Properties, Resource};
 use crate::state::State;
 use crate::types::NodeId;
 
@@ -28,13 +28,18 @@ pub(super) fn handle(
     request: AlterConfigsRequest,
 ) -> Answer<AlterConfigsResponse> {
     let repeated = config_changes::repeated(request.resources.iter().map(asked));
-    let responses = request.resources.iter().map(|resource| {
-        let outcome = match repeated.contains(&(resource.resource_type, resource.resource_name.as_str())) {
-            true => Err(config_changes::repeated_resource()),
-            false => alter(state, ctx.node, resource, request.validate_only),
-        };
-        response(resource, &outcome)
+    let outcomes = request.resources.iter().map(|resource| {
+        if repeated.contains(&(resource.resource_type, resource.resource_name.as_str())) {
+            return (false, Err(config_changes::repeated_resource()));
+        }
+        match preprocess(resource, ctx.node) {
+            Ok(target) => (true, alter(state, target, resource, request.validate_only)),
+            Err(refusal) => (false, Err(refusal)),
+        }
     });
+    let mut outcomes: Vec<_> = outcomes.collect();
+    config_changes::answered_together(&mut outcomes);
+    let responses = request.resources.iter().zip(&outcomes).map(|(resource, (_, outcome))| response(resource, outcome));
     Answer::Now(AlterConfigsResponse::default().with_responses(responses.collect()))
 }
 
@@ -44,10 +49,19 @@ pub(super) fn refuse(request: &AlterConfigsRequest, error: ResponseError) -> Alt
     AlterConfigsResponse::default().with_responses(responses.collect())
 }
 
-fn alter(state: &mut State, node: NodeId, resource: &AlterConfigsResource, validate_only: bool) -> Result<(), Refusal> {
+/// What a node checks before it forwards the rest to the controller.
+fn preprocess(resource: &AlterConfigsResource, node: NodeId) -> Result<Resource, Refusal> {
     let nulls = resource.configs.iter().filter(|config| config.value.is_none());
     config_changes::check_keys(resource.configs.iter().map(|it| &it.name), nulls.map(|it| &it.name))?;
-    let target = config_changes::resource(&asked(resource), node)?;
+    config_changes::resource(&asked(resource), node)
+}
+
+fn alter(
+    state: &mut State,
+    target: Resource,
+    resource: &AlterConfigsResource,
+    validate_only: bool,
+) -> Result<(), Refusal> {
     let configs = resource.configs.iter();
     let after: Properties =
         configs.filter_map(|it| Some((it.name.to_string(), it.value.as_ref()?.to_string()))).collect();

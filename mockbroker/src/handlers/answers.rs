@@ -25,6 +25,12 @@ pub(super) const NO_OPERATIONS: i32 = i32::MIN;
 /// The longest string that the wire has at every version (`MessageDataGenerator`).
 const LONGEST_STRING: usize = 0x7fff;
 
+/// Whether the text of a refusal is longer than a string can be. Kafka's controller cannot write an answer that has such a
+/// text in it, and says UNKNOWN_SERVER_ERROR of everything that was asked of it (`RequestHandlerHelper.handleError`).
+pub(super) fn is_too_long(refusal: &Refusal) -> bool {
+    refusal.message.as_ref().is_some_and(|text| text.len() > LONGEST_STRING)
+}
+
 /// `text` as the wire has it. A text that quotes what a client sent may be longer than a string can be: its end is left out.
 pub(super) fn text(text: impl Into<String>) -> StrBytes {
     let mut text = text.into();

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::protocol::StrBytes;
 
+use super::answers::is_too_long;
 use crate::cluster::configs::{Properties, Resource};
 use crate::cluster::{Cluster, Refusal};
 use crate::types::NodeId;
@@ -97,6 +98,19 @@ pub(super) fn commit(
         cluster.set_configs(resource, properties);
     }
     Ok(())
+}
+
+/// Looks at the outcomes of a request, each with whether a node forwarded it to the controller: all of those are one answer
+/// of the controller. If one text does not fit an answer, all of them have the error of an answer that could not be written;
+/// what was changed is changed all the same.
+pub(super) fn answered_together(outcomes: &mut [(bool, Result<(), Refusal>)]) {
+    let too_long =
+        |(forwarded, outcome): &(bool, Result<(), Refusal>)| *forwarded && outcome.as_ref().is_err_and(is_too_long);
+    if outcomes.iter().any(too_long) {
+        for (_, outcome) in outcomes.iter_mut().filter(|(forwarded, _)| *forwarded) {
+            *outcome = Err(Refusal::code(ResponseError::UnknownServerError));
+        }
+    }
 }
 
 fn invalid(text: impl Into<String>) -> Refusal {

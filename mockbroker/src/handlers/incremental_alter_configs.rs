@@ -48,14 +48,18 @@ pub(super) fn handle(
         |(resource, _): (&AlterConfigsResource, _)| resource.configs.iter().any(|it| !is_known(it.config_operation));
     let controller_throws = forwarded.clone().any(has_unknown);
     let outcomes = request.resources.iter().zip(checked).map(|(resource, checked)| {
+        let forwarded = checked.is_ok() && resource.resource_type != BROKER_LOGGER;
         let outcome = checked.and_then(|()| match resource.resource_type {
             BROKER_LOGGER => Ok(()),
             _ if controller_throws => Err(Refusal::code(ResponseError::UnknownServerError)),
             _ => alter(state, ctx.node, resource, request.validate_only),
         });
-        response(resource, &outcome)
+        (forwarded, outcome)
     });
-    Answer::Now(IncrementalAlterConfigsResponse::default().with_responses(outcomes.collect()))
+    let mut outcomes: Vec<_> = outcomes.collect();
+    config_changes::answered_together(&mut outcomes);
+    let responses = request.resources.iter().zip(&outcomes).map(|(resource, (_, outcome))| response(resource, outcome));
+    Answer::Now(IncrementalAlterConfigsResponse::default().with_responses(responses.collect()))
 }
 
 pub(super) fn refuse(
@@ -242,6 +246,21 @@ mod tests {
         let rows = outcomes(&mut rig, vec![ask(2, "p", &[set]), ask(2, "q", &[("a", 9, Some("b"))]), ask(7, "x", &[])]);
         assert_eq!(rows.iter().map(|(code, _)| *code).collect::<Vec<_>>(), [-1, -1, 42]);
         assert_eq!(rig.state.cluster.topics().by_name("p").unwrap().config().retention_ms, 604_800_000);
+    }
+
+    #[test]
+    fn a_refusal_that_is_too_long_to_be_written_is_the_error_of_all_that_went_with_it() {
+        // Seen on 4.3.1: the value is quoted in the text.
+        let mut rig = Rig::new(1, &[]);
+        rig.topic("p", 1);
+        rig.topic("q", 1);
+        let long: &'static str = "x".repeat(32_700).leak();
+        let set: Change = ("retention.ms", 0, Some("5"));
+        let quoted: Change = ("follower.replication.throttled.replicas", 0, Some(long));
+        let rows = outcomes(&mut rig, vec![ask(2, "p", &[set]), ask(2, "q", &[quoted]), ask(7, "x", &[])]);
+        let expected = [(-1, "null"), (-1, "null"), (42, "Unknown resource type 7")];
+        assert_eq!(rows, expected.map(|(code, text)| (code, text.to_owned())));
+        assert_eq!(rig.state.cluster.topics().by_name("p").unwrap().config().retention_ms, 5, "it was changed");
     }
 
     #[test]

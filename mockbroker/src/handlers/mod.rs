@@ -1,21 +1,35 @@
 //! One file per API: wire types in, wire types out. The table is closed and in key order; the ApiVersions answer is
 //! computed from it, so the broker cannot advertise what it does not serve.
 
+mod alter_client_quotas;
 mod alter_configs;
+mod alter_partition_reassignments;
+mod alter_replica_log_dirs;
+mod alter_user_scram_credentials;
 mod answers;
 mod api_versions;
 mod config_changes;
+mod create_acls;
 mod create_partitions;
 mod create_topics;
+mod delete_acls;
 mod delete_groups;
 mod delete_records;
 mod delete_topics;
+mod describe_acls;
+mod describe_client_quotas;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
+mod describe_log_dirs;
+mod describe_producers;
+mod describe_quorum;
 mod describe_topic_partitions;
+mod describe_user_scram_credentials;
+mod elect_leaders;
 pub(crate) mod fetch;
 mod find_coordinator;
+mod get_telemetry_subscriptions;
 pub(crate) mod groups;
 mod heartbeat;
 mod incremental_alter_configs;
@@ -25,6 +39,7 @@ mod leave_group;
 mod list_config_resources;
 mod list_groups;
 mod list_offsets;
+mod list_partition_reassignments;
 mod metadata;
 mod offset_commit;
 mod offset_delete;
@@ -33,6 +48,7 @@ mod offset_for_leader_epoch;
 mod partition_read;
 mod partitions;
 pub(crate) mod produce;
+mod push_telemetry;
 #[cfg(test)]
 mod refusals;
 pub(crate) mod subject;
@@ -40,6 +56,7 @@ mod sync_group;
 pub(crate) mod table;
 #[cfg(test)]
 mod testing;
+mod update_features;
 
 use std::net::IpAddr;
 
@@ -91,8 +108,8 @@ pub(crate) enum Effect {
     CreateTopic(String),
     /// Answers a request of a group's member that waits.
     AnswerMember(Ticket, group::Response),
-    /// Another node leads the partition, or the same one anew: what it coordinates is taken up from the log.
-    #[cfg_attr(not(test), expect(dead_code, reason = "leadership cannot move yet"))]
+    /// Another node leads the partition, or the same one anew: held fetches look again, and what the partition coordinates is
+    /// taken up from the log.
     LeaderMoved(TopicId, PartitionId),
 }
 

@@ -83,6 +83,49 @@ refusals! {
         let topic = |name| describe_topic_partitions_request::TopicRequest::default().with_name(name);
         DescribeTopicPartitionsRequest::default().with_topics(two(topic))
     };
+    describe_acls DescribeAclsResponse 1 |_| DescribeAclsRequest::default();
+    create_acls CreateAclsResponse 2 |_| CreateAclsRequest::default().with_creations(two(|_| Default::default()));
+    delete_acls DeleteAclsResponse 2 |_| DeleteAclsRequest::default().with_filters(two(|_| Default::default()));
+    alter_replica_log_dirs AlterReplicaLogDirsResponse 2 |_| {
+        let topic = |name| {
+            alter_replica_log_dirs_request::AlterReplicaLogDirTopic::default().with_name(name).with_partitions(vec![0])
+        };
+        let dir = alter_replica_log_dirs_request::AlterReplicaLogDir::default().with_topics(two(topic));
+        AlterReplicaLogDirsRequest::default().with_dirs(vec![dir])
+    };
+    alter_partition_reassignments AlterPartitionReassignmentsResponse 3 |_| {
+        let partition = alter_partition_reassignments_request::ReassignablePartition::default;
+        let topic = |name| {
+            alter_partition_reassignments_request::ReassignableTopic::default()
+                .with_name(name)
+                .with_partitions(vec![partition()])
+        };
+        AlterPartitionReassignmentsRequest::default().with_topics(two(topic))
+    };
+    list_partition_reassignments ListPartitionReassignmentsResponse 1 |_| ListPartitionReassignmentsRequest::default();
+    describe_client_quotas DescribeClientQuotasResponse 1 |_| DescribeClientQuotasRequest::default();
+    alter_client_quotas AlterClientQuotasResponse 2 |_| {
+        AlterClientQuotasRequest::default().with_entries(two(|_| Default::default()))
+    };
+    describe_user_scram_credentials DescribeUserScramCredentialsResponse 1 |_| {
+        DescribeUserScramCredentialsRequest::default()
+    };
+    alter_user_scram_credentials AlterUserScramCredentialsResponse 2 |_| {
+        let deletion = |name: TopicName| {
+            alter_user_scram_credentials_request::ScramCredentialDeletion::default().with_name(name.0)
+        };
+        AlterUserScramCredentialsRequest::default().with_deletions(two(deletion))
+    };
+    describe_quorum DescribeQuorumResponse 1 |_| DescribeQuorumRequest::default();
+    update_features UpdateFeaturesResponse 1 |_| UpdateFeaturesRequest::default();
+    describe_producers DescribeProducersResponse 2 |_| {
+        let topic = |name| {
+            describe_producers_request::TopicRequest::default().with_name(name).with_partition_indexes(vec![0])
+        };
+        DescribeProducersRequest::default().with_topics(two(topic))
+    };
+    get_telemetry_subscriptions GetTelemetrySubscriptionsResponse 1 |_| GetTelemetrySubscriptionsRequest::default();
+    push_telemetry PushTelemetryResponse 1 |_| PushTelemetryRequest::default();
 }
 
 fn two<T>(make: impl Fn(TopicName) -> T) -> Vec<T> {

@@ -107,13 +107,30 @@ table! {
     21 DeleteRecords delete_records DeleteRecordsRequest => DeleteRecordsResponse;
     22 InitProducerId init_producer_id InitProducerIdRequest => InitProducerIdResponse;
     23 OffsetForLeaderEpoch offset_for_leader_epoch OffsetForLeaderEpochRequest => OffsetForLeaderEpochResponse;
+    29 DescribeAcls describe_acls DescribeAclsRequest => DescribeAclsResponse;
+    30 CreateAcls create_acls CreateAclsRequest => CreateAclsResponse;
+    31 DeleteAcls delete_acls DeleteAclsRequest => DeleteAclsResponse;
     32 DescribeConfigs describe_configs DescribeConfigsRequest => DescribeConfigsResponse;
     33 AlterConfigs alter_configs AlterConfigsRequest => AlterConfigsResponse;
+    34 AlterReplicaLogDirs alter_replica_log_dirs AlterReplicaLogDirsRequest => AlterReplicaLogDirsResponse;
+    35 DescribeLogDirs describe_log_dirs DescribeLogDirsRequest => DescribeLogDirsResponse;
     37 CreatePartitions create_partitions CreatePartitionsRequest => CreatePartitionsResponse;
     42 DeleteGroups delete_groups DeleteGroupsRequest => DeleteGroupsResponse;
+    43 ElectLeaders elect_leaders ElectLeadersRequest => elect_leaders::ElectLeadersAnswer;
     44 IncrementalAlterConfigs incremental_alter_configs IncrementalAlterConfigsRequest => IncrementalAlterConfigsResponse;
+    45 AlterPartitionReassignments alter_partition_reassignments AlterPartitionReassignmentsRequest => AlterPartitionReassignmentsResponse;
+    46 ListPartitionReassignments list_partition_reassignments ListPartitionReassignmentsRequest => ListPartitionReassignmentsResponse;
     47 OffsetDelete offset_delete OffsetDeleteRequest => OffsetDeleteResponse;
+    48 DescribeClientQuotas describe_client_quotas DescribeClientQuotasRequest => DescribeClientQuotasResponse;
+    49 AlterClientQuotas alter_client_quotas AlterClientQuotasRequest => AlterClientQuotasResponse;
+    50 DescribeUserScramCredentials describe_user_scram_credentials DescribeUserScramCredentialsRequest => DescribeUserScramCredentialsResponse;
+    51 AlterUserScramCredentials alter_user_scram_credentials AlterUserScramCredentialsRequest => AlterUserScramCredentialsResponse;
+    55 DescribeQuorum describe_quorum DescribeQuorumRequest => DescribeQuorumResponse;
+    57 UpdateFeatures update_features UpdateFeaturesRequest => UpdateFeaturesResponse;
     60 DescribeCluster describe_cluster DescribeClusterRequest => DescribeClusterResponse;
+    61 DescribeProducers describe_producers DescribeProducersRequest => DescribeProducersResponse;
+    71 GetTelemetrySubscriptions get_telemetry_subscriptions GetTelemetrySubscriptionsRequest => GetTelemetrySubscriptionsResponse;
+    72 PushTelemetry push_telemetry PushTelemetryRequest => PushTelemetryResponse;
     74 ListConfigResources list_config_resources ListConfigResourcesRequest => ListConfigResourcesResponse;
     75 DescribeTopicPartitions describe_topic_partitions DescribeTopicPartitionsRequest => DescribeTopicPartitionsResponse;
 }
@@ -123,8 +140,12 @@ type CodecResult<T> = Result<T, String>;
 
 /// What is advertised. Produce says 0 although 0 to 2 are refused: old librdkafka takes a higher minimum for a sign that
 /// the broker knows no compression (KAFKA-18659), and so does Kafka.
+///
+/// Kafka answers the two APIs of client telemetry always, and advertises them only where a receiver is configured
+/// (`ClientMetricsManager.isTelemetryReceiverConfigured`), so that no client sends what nobody wants.
 pub(crate) fn advertised() -> impl Iterator<Item = Entry> {
-    TABLE.iter().map(|entry| if entry.key == 0 { Entry { min: 0, ..*entry } } else { *entry })
+    let without_telemetry = TABLE.iter().filter(|entry| ![71, 72].contains(&entry.key));
+    without_telemetry.map(|entry| if entry.key == 0 { Entry { min: 0, ..*entry } } else { *entry })
 }
 
 /// What a frame holds.
@@ -199,7 +220,8 @@ pub(crate) fn encode_unknown_api_versions(header: &RequestHeader, out: &mut Outg
     encode(&header, &Response::ApiVersions(api_versions::unsupported_version()), out)
 }
 
-/// How an answer becomes bytes: through the codec, but for the one that carries record batches.
+/// How an answer becomes bytes: through the codec, but for the one that carries record batches, and the one with an error that
+/// not every version has.
 trait PutBody {
     fn put_body(&self, version: i16, out: &mut Outgoing) -> CodecResult<()>;
 }
@@ -207,6 +229,12 @@ trait PutBody {
 impl<R: Encodable> PutBody for R {
     fn put_body(&self, version: i16, out: &mut Outgoing) -> CodecResult<()> {
         out.put(|tail| self.encode(tail, version)).map_err(|error| error.to_string())
+    }
+}
+
+impl PutBody for elect_leaders::ElectLeadersAnswer {
+    fn put_body(&self, version: i16, out: &mut Outgoing) -> CodecResult<()> {
+        self.at(version).put_body(version, out)
     }
 }
 

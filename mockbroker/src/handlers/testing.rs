@@ -33,6 +33,24 @@ impl Rig {
         self.state.create_topic(planned)
     }
 
+    /// Creates a topic whose partitions have these replicas, the leader first.
+    pub(super) fn topic_on(&mut self, name: &str, replicas: &[&[i32]]) -> TopicId {
+        let assignments = (0..).zip(replicas).map(|(id, nodes)| (id, nodes.to_vec())).collect();
+        let planned =
+            self.state.cluster.plan_topic(&NewTopic { assignments, ..NewTopic::named(name) }, &mut self.state.ids);
+        self.state.create_topic(planned.unwrap())
+    }
+
+    /// Whether the handler closes the connection.
+    pub(super) fn closes<Request, Response>(
+        &mut self,
+        version: i16,
+        handle: fn(&mut State, &mut Ctx<'_>, Request) -> Answer<Response>,
+        request: Request,
+    ) -> bool {
+        matches!(handle(&mut self.state, &mut ctx(version, &mut self.effects), request), Answer::Close(_))
+    }
+
     /// The answer of a handler that answers at once. It must encode at the version of the request.
     pub(super) fn call<Request, Response: Encodable>(
         &mut self,
@@ -40,14 +58,7 @@ impl Rig {
         handle: fn(&mut State, &mut Ctx<'_>, Request) -> Answer<Response>,
         request: Request,
     ) -> Response {
-        let mut ctx = Ctx {
-            now: Timestamp::from_millis(1_700_000_000_000),
-            node: NodeId(1),
-            version,
-            client_id: "test",
-            client_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
-            effects: &mut self.effects,
-        };
+        let mut ctx = ctx(version, &mut self.effects);
         let Answer::Now(response) = handle(&mut self.state, &mut ctx, request) else { panic!("not answered at once") };
         encodes(&response, version);
         response
@@ -56,6 +67,17 @@ impl Rig {
     /// What the handlers asked for since the last time.
     pub(super) fn take_effects(&mut self) -> Vec<Effect> {
         std::mem::take(&mut self.effects)
+    }
+}
+
+fn ctx(version: i16, effects: &mut Vec<Effect>) -> Ctx<'_> {
+    Ctx {
+        now: Timestamp::from_millis(1_700_000_000_000),
+        node: NodeId(1),
+        version,
+        client_id: "test",
+        client_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        effects,
     }
 }
 

@@ -158,6 +158,11 @@ impl PartitionLog {
         self.leader_epochs.latest()
     }
 
+    /// A leader begins `leader_epoch` here: what is appended from now on bears it (`Partition.makeLeader`).
+    pub(crate) fn begin_leader_epoch(&mut self, leader_epoch: i32) {
+        self.leader_epochs.assign(leader_epoch, self.log_end_offset);
+    }
+
     /// Where `requested_epoch` ended in this log (OffsetForLeaderEpoch, and `last_fetched_epoch` of Fetch).
     pub(crate) fn end_offset_for_epoch(&self, requested_epoch: i32) -> EpochEnd {
         self.leader_epochs.end_offset(requested_epoch, self.log_end_offset)
@@ -174,7 +179,6 @@ impl PartitionLog {
     }
 
     /// The producers whose state is kept, by id (DescribeProducers).
-    #[cfg_attr(not(test), expect(dead_code, reason = "DescribeProducers is not served yet"))]
     pub(crate) fn producers(&self) -> impl Iterator<Item = ActiveProducer> + '_ {
         self.producers.iter()
     }

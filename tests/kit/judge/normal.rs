@@ -67,6 +67,11 @@ const IDENTITY: &[&str] = &[
     "group_id",
     "group_instance_id",
     "member_id",
+    "producer_id",
+    "entity",
+    "key",
+    "user",
+    "mechanism",
 ];
 
 /// All of them; an array that is not sorted here has an order in Kafka, which is compared. Two more hold everywhere: ids
@@ -113,6 +118,37 @@ pub const RULES: &[Rule] = &[
     rule(Some(api::FETCH), "*.records", How::Batches, "ids of producers and times are in them"),
     rule(Some(api::FETCH), "session_id", How::Number(1), "random (FetchSessionCache.newSessionId)"),
     rule(Some(api::INIT_PRODUCER_ID), "producer_id", How::Number(0), "the next one of a block"),
+    rule(Some(api::ELECT_LEADERS), "replica_election_results", How::Sort, "of all topics: topicsByName is a hash map"),
+    rule(Some(api::DESCRIBE_LOG_DIRS), "results.log_dir", How::Mask, "where the broker keeps its data"),
+    rule(Some(api::DESCRIBE_LOG_DIRS), "results.topics", How::Sort, "LogManager has a hash map of logs"),
+    rule(Some(api::DESCRIBE_LOG_DIRS), "results.topics.partitions", How::Sort, "LogManager has a hash map of logs"),
+    rule(Some(api::ALTER_REPLICA_LOG_DIRS), "results", How::Sort, BY_PARTITION),
+    rule(Some(api::ALTER_REPLICA_LOG_DIRS), "results.partitions", How::Sort, BY_PARTITION),
+    rule(Some(api::DESCRIBE_PRODUCERS), "*.active_producers", How::Sort, "ProducerStateManager has a hash map"),
+    rule(Some(api::DESCRIBE_PRODUCERS), "*.producer_id", How::Number(0), "the next one of a block"),
+    rule(Some(api::DESCRIBE_QUORUM), "*.leader_epoch", How::Number(1), "how often the controllers voted"),
+    rule(Some(api::DESCRIBE_QUORUM), "*.high_watermark", How::Number(1), "an offset of the metadata log"),
+    rule(Some(api::DESCRIBE_QUORUM), "*.log_end_offset", How::Number(1), "an offset of the metadata log"),
+    rule(Some(api::DESCRIBE_QUORUM), "*.last_fetch_timestamp", How::Number(1), "a time"),
+    rule(Some(api::DESCRIBE_QUORUM), "*.last_caught_up_timestamp", How::Number(1), "a time"),
+    rule(Some(api::DESCRIBE_QUORUM), "nodes.listeners.port", How::Mask, "where the controller listens"),
+    rule(Some(api::DESCRIBE_CLIENT_QUOTAS), "entries", How::Sort, "ClientQuotasImage is a hash map"),
+    rule(Some(api::DESCRIBE_CLIENT_QUOTAS), "entries.values", How::Sort, "ClientQuotaImage is a hash map"),
+    rule(Some(api::ALTER_CLIENT_QUOTAS), "entries", How::Sort, "ClientQuotaControlManager answers with a hash map"),
+    rule(Some(api::DESCRIBE_USER_SCRAM_CREDENTIALS), "results", How::Sort, "ScramImage.describe has a hash map"),
+    rule(
+        Some(api::DESCRIBE_USER_SCRAM_CREDENTIALS),
+        "results.credential_infos",
+        How::Sort,
+        "ScramImage has hash maps of credentials",
+    ),
+    rule(Some(api::ALTER_USER_SCRAM_CREDENTIALS), "results", How::Sort, "ScramControlManager has a hash map of users"),
+    rule(
+        Some(api::GET_TELEMETRY_SUBSCRIPTIONS),
+        "subscription_id",
+        How::Mask,
+        "made of the client's id, which is random",
+    ),
     rule(Some(api::PRODUCE), "*.log_append_time_ms", How::Number(1), "a time"),
     rule(Some(OF_COORDINATOR), "value.commit_timestamp", How::Mask, "a time"),
     rule(Some(OF_COORDINATOR), "value.expire_timestamp", How::Mask, "a time"),
@@ -133,6 +169,8 @@ const OF_QUESTIONS: &[Rule] = &[
     rule(Some(api::FETCH), "session_id", How::Number(1), "random (FetchSessionCache.newSessionId)"),
     rule(Some(api::FETCH), "topics.partitions.fetch_offset", How::Mask, "of a coordinator's log, the end of it"),
     rule(Some(api::PRODUCE), "*.records", How::Mask, "ids of producers are in them"),
+    rule(Some(api::PUSH_TELEMETRY), "subscription_id", How::Mask, "made of the client's id, which is random"),
+    rule(Some(api::ALTER_REPLICA_LOG_DIRS), "dirs.path", How::Mask, "where the broker keeps its data"),
 ];
 
 /// Configs of a broker that say where it is and not how it behaves. That they are set, and where, is compared.

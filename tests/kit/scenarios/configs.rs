@@ -97,6 +97,9 @@ fn pair(name: &str, value: Option<&str>) -> Value {
     value!({ name: name, value: value })
 }
 
+/// A wrong value of it is quoted in the refusal, which can then be longer than a string can be.
+const LONG_TEXT: &str = "follower.replication.throttled.replicas";
+
 fn change(name: &str, operation: i8, value: Option<&str>) -> Value {
     value!({ name: name, config_operation: operation, value: value })
 }
@@ -191,6 +194,15 @@ pub(super) async fn alter_refusals(run: &mut Run) {
     run.step("a key twice", alter_all(vec![altered(TOPIC, &name, twice)])).await;
     let nulls = vec![pair("retention.ms", None), pair("segment.ms", None)];
     run.step("two nulls", alter_all(vec![altered(TOPIC, &name, nulls)])).await;
+    let other = run.topic("b", 1, &[]).await;
+    let all = vec![
+        altered(TOPIC, &other.name, vec![pair("segment.ms", Some("5000"))]),
+        altered(TOPIC, &name, vec![pair(LONG_TEXT, Some(&"x".repeat(32_766)))]),
+        altered(TOPIC, &nowhere, vec![pair("segment.ms", Some("5000"))]),
+        altered(99, "x", vec![]),
+    ];
+    run.step("a value of 32,766 letters among others", alter_all(all)).await;
+    settle(run, &other, "segment.ms", "5000").await;
 }
 
 pub(super) async fn incremental(run: &mut Run) {
@@ -256,6 +268,15 @@ pub(super) async fn incremental_refusals(run: &mut Run) {
     }
     let twice = vec![altered(TOPIC, &name, vec![change("segment.ms", 0, Some("5000"))]); 2];
     run.step("a resource twice", alter_all(twice)).await;
+    let other = run.topic("b", 1, &[]).await;
+    let all = vec![
+        altered(TOPIC, &other.name, vec![change("segment.ms", 0, Some("5000"))]),
+        altered(TOPIC, &name, vec![change(LONG_TEXT, 0, Some(&"x".repeat(32_766)))]),
+        altered(TOPIC, &nowhere, vec![change("segment.ms", 0, Some("5000"))]),
+        altered(99, "x", vec![]),
+    ];
+    run.step("a value of 32,766 letters among others", alter_all(all)).await;
+    settle(run, &other, "segment.ms", "5000").await;
 }
 
 /// Values that are refused in a text that quotes them, and as long as a value may be.

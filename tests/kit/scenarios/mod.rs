@@ -9,15 +9,21 @@ mod cluster;
 mod committed;
 mod common;
 mod configs;
+mod controllers;
 mod fetch;
 mod group_admin;
 mod groups;
 mod groups_of_nodes;
+mod leaders;
+mod log_dirs;
 mod members;
 mod nodes;
 mod offsets;
 mod orders;
 mod produce;
+mod producers;
+mod quotas;
+mod security;
 mod topics;
 
 use std::ops::RangeInclusive;
@@ -76,6 +82,24 @@ scenarios! {
     LIST_GROUPS "E.13": group_admin::lists common::list_groups;
     DELETE_GROUPS "E.13": group_admin::deletes common::delete_groups;
     OFFSET_DELETE "E.13": committed::deletes common::offset_delete;
+    ELECT_LEADERS "I.6": leaders::elect_usual leaders::elect_refusals common::elect_leaders;
+    ALTER_PARTITION_REASSIGNMENTS "I.6": leaders::reassign_usual leaders::reassign_refusals
+        common::alter_partition_reassignments;
+    LIST_PARTITION_REASSIGNMENTS "I.6": leaders::list common::list_partition_reassignments;
+    DESCRIBE_LOG_DIRS "I.6": log_dirs::describe common::describe_log_dirs;
+    ALTER_REPLICA_LOG_DIRS "I.6": log_dirs::moves common::alter_replica_log_dirs;
+    DESCRIBE_PRODUCERS "G.9": producers::describe common::describe_producers;
+    DESCRIBE_QUORUM "I.8": controllers::quorum common::describe_quorum;
+    UPDATE_FEATURES "I.7": controllers::features common::update_features;
+    DESCRIBE_CLIENT_QUOTAS "I.3": quotas::describe quotas::describe_refusals common::describe_client_quotas;
+    ALTER_CLIENT_QUOTAS "I.3": quotas::alter quotas::alter_refusals common::alter_client_quotas;
+    DESCRIBE_ACLS "I.2": security::describe_acls common::describe_acls;
+    CREATE_ACLS "I.2": security::create_acls common::create_acls;
+    DELETE_ACLS "I.2": security::delete_acls common::delete_acls;
+    DESCRIBE_USER_SCRAM_CREDENTIALS "I.4": security::describe_scram common::describe_user_scram_credentials;
+    ALTER_USER_SCRAM_CREDENTIALS "I.4": security::alter_scram common::alter_user_scram_credentials;
+    GET_TELEMETRY_SUBSCRIPTIONS "I.9": controllers::subscriptions common::get_telemetry_subscriptions;
+    PUSH_TELEMETRY "I.9": controllers::push common::push_telemetry;
 }
 
 // Only where it matters which node is asked, or how many there are.
@@ -122,4 +146,5 @@ pub fn versions(api_key: i16) -> RangeInclusive<i16> {
 }
 
 /// APIs whose highest version the codec of the mock does not have: docs/COMPATIBILITY.md.
-pub const BEYOND_THE_CODEC: &[i16] = &[api::LIST_OFFSETS, api::OFFSET_COMMIT, api::OFFSET_FETCH];
+pub const BEYOND_THE_CODEC: &[i16] =
+    &[api::LIST_OFFSETS, api::OFFSET_COMMIT, api::OFFSET_FETCH, api::DESCRIBE_LOG_DIRS];

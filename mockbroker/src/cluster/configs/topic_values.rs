@@ -75,6 +75,7 @@ fn set(config: &mut TopicConfig, name: &str, value: &str) {
             config.cleanup_delete = value.split(',').any(|policy| policy == "delete");
         }
         "compression.type" => config.compression_type = compression_type(value),
+        "unclean.leader.election.enable" => config.unclean_leader_election_enable = value == "true",
         "max.message.bytes" => number(&mut config.max_message_bytes, value),
         "message.timestamp.type" => {
             config.message_timestamp_type = match value {
