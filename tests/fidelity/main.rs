@@ -10,11 +10,13 @@
 //! - `produce`, `batches`, `compression`, `idempotence`: what is written, and what comes of it
 //! - `compaction`: what a cleaner leaves of a log, and how it is read
 //! - `fetch`, `fetch_sessions`, `offsets`: what is read
+//! - `groups_classic`: members of a group that come, wait, and go; what they commit
 //!
 //! Topics have random names, so the tests run side by side on one broker and leave nothing that another one sees.
 
 mod ask;
 mod code;
+mod member;
 
 mod alter_configs;
 mod api_versions;
@@ -30,6 +32,7 @@ mod delete_topics;
 mod describe_configs;
 mod fetch;
 mod fetch_sessions;
+mod groups_classic;
 mod idempotence;
 mod metadata;
 mod offsets;
