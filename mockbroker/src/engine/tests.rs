@@ -27,9 +27,14 @@ struct World(Arc<Engine>);
 
 impl World {
     fn new() -> Self {
+        Self::with(&[])
+    }
+
+    fn with(properties: &[(&str, &str)]) -> Self {
         let node = Node::new(NodeId(1), "localhost".to_owned(), 9092);
         let mut ids = IdSource::new(1);
-        let cluster = Cluster::new(vec![node], &[].into(), &mut ids).unwrap();
+        let properties = properties.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
+        let cluster = Cluster::new(vec![node], &properties, &mut ids).unwrap();
         let mut state = State::new(cluster, ids);
         state.create_topic_at_start("t", 2).unwrap();
         state.auto_create(CONSUMER_OFFSETS);
@@ -205,14 +210,26 @@ async fn who_waits_for_a_coordinator_that_moves_is_told_and_what_was_not_written
 #[tokio::test]
 async fn what_is_due_at_once_is_done_at_once_on_a_clock_that_stands_still() {
     // `group.initial.rebalance.delay.ms` of 0: the join phase ends when it begins.
-    let node = Node::new(NodeId(1), "localhost".to_owned(), 9092);
-    let properties = [("group.initial.rebalance.delay.ms".to_owned(), "0".to_owned())].into();
-    let mut ids = IdSource::new(1);
-    let cluster = Cluster::new(vec![node], &properties, &mut ids).unwrap();
-    let mut state = State::new(cluster, ids);
-    state.auto_create(CONSUMER_OFFSETS);
-    let world = World(Engine::new(state, &clock::Clock::manual()));
+    let world = World::with(&[("group.initial.rebalance.delay.ms", "0")]);
     let told = world.now(JOIN_GROUP, Request::JoinGroup(join(&StrBytes::default())));
     let Response::JoinGroup(told) = told else { panic!("{told:?}") };
     assert_eq!(joined(&mut world.join(&told.member_id)).await.generation_id, 1);
+}
+
+#[tokio::test]
+async fn what_a_group_has_done_is_in_the_log_however_long_it_is() {
+    // Two megabytes of metadata, segments of one.
+    let world = World::with(&[("offsets.topic.segment.bytes", "1048576")]);
+    let told = world.now(JOIN_GROUP, Request::JoinGroup(join(&StrBytes::default())));
+    let Response::JoinGroup(told) = told else { panic!("{told:?}") };
+    let mut request = join(&told.member_id);
+    request.protocols[0].metadata = vec![7; 2 << 20].into();
+    let mut pending = world.parked(JOIN_GROUP, Request::JoinGroup(request));
+    world.0.advance(Duration::from_secs(3));
+    assert_eq!(joined(&mut pending).await.error_code, 0);
+    world.now(SYNC_GROUP, sync(&told.member_id, 1));
+    let before = world.groups();
+    world.move_coordinators();
+    assert_eq!(world.groups(), before);
+    assert_eq!(world.heartbeat(&told.member_id, 1), 0);
 }

@@ -13,7 +13,7 @@ use kafka_protocol::error::ResponseError;
 use super::batch::Batch;
 use super::compaction::LastRecord;
 use super::leader_epochs::{EpochEnd, LeaderEpochs};
-use super::producer_state::{ActiveProducer, Producers, Sequenced};
+use super::producer_state::{ActiveProducer, Origin, Producers, Sequenced};
 use super::rejected::Rejected;
 use super::segment::Segment;
 use super::validate::ValidBatch;
@@ -87,7 +87,9 @@ impl PartitionLog {
     ) -> Result<Appended, Rejected> {
         let (log_append_time_ms, origin) = (batch.log_append_time_ms(), batch.origin());
         let batch = batch.into_batch().placed(self.log_end_offset, self.leader_epoch());
-        if i64::try_from(batch.size_bytes()).is_ok_and(|size| size > i64::from(config.segment_bytes)) {
+        let is_too_long = i64::try_from(batch.size_bytes()).is_ok_and(|size| size > i64::from(config.segment_bytes));
+        // What a coordinator writes has happened: it cannot be refused any more.
+        if is_too_long && origin != Origin::Coordinator {
             return Err(Rejected::outside_log(ResponseError::RecordListTooLarge));
         }
         self.roll_if_due(&batch, config, now);
