@@ -244,7 +244,9 @@ fn is_auto_offset_reset(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::configs::tables::{BROKER_KEYS, CLIENT_METRICS_KEYS, GROUP_KEYS, TOPIC_KEYS};
+    use crate::cluster::configs::tables::{
+        BROKER_KEYS, CLIENT_METRICS_KEYS, DYNAMIC_ONLY_KEYS, GROUP_KEYS, TOPIC_KEYS,
+    };
 
     fn description(valid: Valid) -> String {
         match valid {
@@ -296,6 +298,7 @@ mod tests {
             rows("topic", TOPIC_KEYS),
             rows("group", GROUP_KEYS),
             rows("client-metrics", CLIENT_METRICS_KEYS),
+            rows("broker-quota", DYNAMIC_ONLY_KEYS),
         ]
         .concat();
         for (kafka, ours) in kafka.iter().zip(&ours) {
@@ -306,7 +309,7 @@ mod tests {
 
     #[test]
     fn the_tables_are_sorted_and_every_default_is_valid() {
-        for table in [BROKER_KEYS, TOPIC_KEYS, GROUP_KEYS, CLIENT_METRICS_KEYS] {
+        for table in [BROKER_KEYS, TOPIC_KEYS, GROUP_KEYS, CLIENT_METRICS_KEYS, DYNAMIC_ONLY_KEYS] {
             assert!(table.is_sorted_by(|a, b| a.name < b.name));
             for key in table {
                 let default = key.default.map(|value| key.canonical(value));

@@ -11,7 +11,7 @@ pub(crate) use topic_keys::TOPIC_KEYS;
 
 /// Broker configs that can be set while the broker runs and nowhere else; they are listed where they are set
 /// (`QuotaConfig.brokerQuotaConfigs`).
-static DYNAMIC_ONLY_KEYS: &[Key] = &[
+pub(super) static DYNAMIC_ONLY_KEYS: &[Key] = &[
     Key::new("follower.replication.throttled.rate", Type::Long, Some("9223372036854775807"), Valid::AtLeast(0)),
     Key::new("leader.replication.throttled.rate", Type::Long, Some("9223372036854775807"), Valid::AtLeast(0)),
     Key::new(
