@@ -3,7 +3,7 @@
 //! - [`raw`]: a connection that speaks any API at any version, or no API at all; [`api`] has their keys
 //! - [`mod@value`]: what is said on it, as plain values; [`codec`]: values to bytes and back, by Kafka's schema
 //! - [`batch`]: record batches, right and wrong; [`coordinator_records`]: what coordinators write in them
-//! - [`line`]: a line between client and broker that loses requests and answers as a test wants
+//! - [`mod@line`]: a line between client and broker that loses requests and answers as a test wants
 //! - [`generate`]: random and hostile bodies
 //! - [`world`]: the broker under test
 //! - [`tables`]: what Kafka prints of itself

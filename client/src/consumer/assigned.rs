@@ -29,7 +29,8 @@ impl AssignedConsumer {
     /// The next batch of some partition, or `None` after [`AssignedConsumer::close`]. Batches of a partition come in order.
     ///
     /// The position moves to the end of the batch when it is returned. An error about one partition does not stop the
-    /// others' data. [`Error::CorruptBatch`] comes again and again, among the others' data, until the partition is sought.
+    /// others' data. [`Error::CorruptBatch`](crate::Error::CorruptBatch) comes again and again, among the others' data,
+    /// until the partition is sought.
     ///
     /// Dropping the future is safe: nothing is lost and no position moves.
     pub async fn next_batch(&self) -> Result<Option<ConsumerBatch>> {
