@@ -12,6 +12,7 @@ mod configs;
 mod controllers;
 mod fetch;
 mod group_admin;
+mod group_configs;
 mod groups;
 mod groups_of_nodes;
 mod leaders;
@@ -66,7 +67,7 @@ scenarios! {
     DESCRIBE_TOPIC_PARTITIONS "B.8": topics::describe_partitions common::describe_topic_partitions;
     DESCRIBE_CONFIGS "B.11, B.14": configs::describe configs::describe_refusals common::describe_configs orders::describe_configs;
     ALTER_CONFIGS "B.12": configs::alter configs::alter_refusals common::alter_configs orders::alter;
-    INCREMENTAL_ALTER_CONFIGS "B.12": configs::incremental configs::incremental_refusals configs::too_long
+    INCREMENTAL_ALTER_CONFIGS "B.12": configs::incremental configs::incremental_refusals group_configs::groups configs::too_long
         common::incremental_alter_configs orders::incremental;
     LIST_CONFIG_RESOURCES "B.13": configs::list common::list_config_resources orders::list_config_resources;
     DESCRIBE_CLUSTER "B.10": cluster::describe common::describe_cluster;
