@@ -22,7 +22,7 @@ pub(crate) struct Feature {
 
 /// In the order in which a broker lists them.
 static FEATURES: &[Feature] = &[
-    Feature { name: "group.version", min: 0, max: 1, level: 1, modelled: false },
+    Feature { name: "group.version", min: 0, max: 1, level: 1, modelled: true },
     Feature { name: "kraft.version", min: 0, max: 1, level: 0, modelled: true },
     Feature { name: "metadata.version", min: 7, max: 30, level: 30, modelled: true },
     Feature { name: "share.version", min: 0, max: 1, level: 1, modelled: false },

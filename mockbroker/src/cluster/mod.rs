@@ -210,6 +210,14 @@ impl Cluster {
         self.nodes.keys().next().copied().unwrap_or(NodeId(-1))
     }
 
+    /// Whether groups of the consumer protocol (KIP-848) are served: `group.version` is finalized at 1 or above, and
+    /// `group.coordinator.rebalance.protocols` has `consumer`. Their APIs are advertised either way.
+    pub(crate) fn serves_consumer_protocol(&self) -> bool {
+        let mut protocols = self.configs.broker_text("group.coordinator.rebalance.protocols").split(',');
+        self.features.level("group.version") >= 1
+            && protocols.any(|protocol| protocol.trim().eq_ignore_ascii_case("consumer"))
+    }
+
     /// The typed settings that count for the whole cluster: those of the controller, which is the first node.
     pub(crate) fn settings(&self) -> &BrokerConfig {
         self.configs.controller()

@@ -1,9 +1,8 @@
 //! What consumer groups are told of the cluster: its topics, and the configs of each group.
 
-use super::Ctx;
 use super::consumer::{Assignor, ConsumerConfig, MigrationPolicy, TopicCatalog};
-use crate::cluster::Cluster;
 use crate::cluster::configs::Resource;
+use crate::cluster::{BrokerConfig, Cluster};
 use crate::types::{PartitionId, TopicId};
 
 impl TopicCatalog for Cluster {
@@ -37,14 +36,13 @@ impl TopicCatalog for Cluster {
 
 /// The configs of a group: its own where it has them, within the bounds of the broker (`GroupConfig.evaluate`), and the
 /// broker's where it has none.
-pub(super) fn consumer_config(ctx: &Ctx<'_>, group_id: &str) -> ConsumerConfig {
-    let configs = ctx.cluster.configs();
+pub(super) fn consumer_config(cluster: &Cluster, broker: &BrokerConfig, group_id: &str) -> ConsumerConfig {
+    let configs = cluster.configs();
     let own = configs.overrides(&Resource::Group(group_id.to_owned()));
     let value = |name: &str, [default, min, max]: [i64; 3]| {
         let own: Option<i64> = own.and_then(|own| own.get(name)?.trim().parse().ok());
         i32::try_from(own.map_or(default, |own| own.max(min).min(max))).unwrap_or(i32::MAX)
     };
-    let broker = ctx.config;
     let sessions = [
         broker.group_consumer_session_timeout_ms,
         broker.group_consumer_min_session_timeout_ms,

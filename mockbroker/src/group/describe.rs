@@ -7,8 +7,8 @@ use kafka_protocol::protocol::StrBytes;
 use super::catalog::consumer_config;
 use super::classic::{ClassicGroup, ClassicState};
 use super::record::OffsetCommitValue;
-use super::{Ctx, GroupCoordinator, GroupType, consumer};
-use crate::cluster::Refusal;
+use super::{GroupCoordinator, GroupType, consumer};
+use crate::cluster::{BrokerConfig, Cluster, Refusal};
 use crate::types::TopicId;
 
 /// A group as DescribeGroups shows it.
@@ -80,10 +80,15 @@ impl GroupCoordinator {
     ///
     /// # Errors
     /// GROUP_ID_NOT_FOUND, in Kafka's words.
-    pub(crate) fn describe_consumer(&self, ctx: &Ctx<'_>, group_id: &str) -> Result<consumer::DescribedGroup, Refusal> {
+    pub(crate) fn describe_consumer(
+        &self,
+        cluster: &Cluster,
+        config: &BrokerConfig,
+        group_id: &str,
+    ) -> Result<consumer::DescribedGroup, Refusal> {
         let not_found = |text: String| Refusal::new(ResponseError::GroupIdNotFound, text);
         match self.consumer.get(group_id.as_bytes()) {
-            Some(group) => Ok(group.describe(ctx.cluster, &consumer_config(ctx, group_id))),
+            Some(group) => Ok(group.describe(cluster, &consumer_config(cluster, config, group_id))),
             None if self.classic.contains_key(group_id.as_bytes()) => {
                 Err(not_found(format!("Group {group_id} is not a consumer group.")))
             }

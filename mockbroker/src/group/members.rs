@@ -11,7 +11,7 @@ use super::deadlines::Timer;
 use super::event::{ConsumerGroupHeartbeat, Effect, Join, Joined, Leave, Left, MemberIdentity, Response, Sync, Synced};
 use super::record::{GroupMetadataValue, Record};
 use super::{Ctx, GroupCoordinator};
-use crate::cluster::Refusal;
+use crate::cluster::{BrokerConfig, Cluster, Refusal};
 use crate::types::Ticket;
 
 /// The classic protocol.
@@ -153,8 +153,8 @@ impl GroupCoordinator {
         out: &mut Vec<Effect>,
     ) -> Result<HeartbeatAnswer, Refusal> {
         let group_id = request.group_id.clone();
-        let config = consumer_config(ctx, &group_id);
-        request.heartbeat.check(&group_id, request.requires_member_id, &config)?;
+        request.check(ctx.cluster, ctx.config)?;
+        let config = consumer_config(ctx.cluster, ctx.config, &group_id);
         let joins = request.heartbeat.member_epoch == 0;
         if joins && request.heartbeat.member_id.is_empty() {
             request.heartbeat.member_id = ctx.ids.member_id();
@@ -201,7 +201,7 @@ impl GroupCoordinator {
         act: impl FnOnce(&mut ConsumerGroup, &ConsumerCtx<'_>, &mut Vec<ConsumerRecord>) -> (R, Option<Downgrade>),
     ) -> Option<R> {
         let group = self.consumer.get_mut(group_id)?;
-        let config = consumer_config(ctx, group_id);
+        let config = consumer_config(ctx.cluster, ctx.config, group_id);
         let consumer_ctx = ConsumerCtx { now: ctx.now, topics: ctx.cluster, config: &config };
         let mut records = Vec::new();
         let (result, downgrade) = act(group, &consumer_ctx, &mut records);
@@ -218,6 +218,17 @@ impl GroupCoordinator {
             Some(instant) => self.deadlines.arm(timer, instant),
             None => self.deadlines.disarm(&timer),
         }
+    }
+}
+
+impl ConsumerGroupHeartbeat {
+    /// What is wrong with it whatever the group: what Kafka looks at before it asks who coordinates the group.
+    ///
+    /// # Errors
+    /// INVALID_REQUEST, UNSUPPORTED_ASSIGNOR.
+    pub(crate) fn check(&self, cluster: &Cluster, config: &BrokerConfig) -> Result<(), Refusal> {
+        let config = consumer_config(cluster, config, &self.group_id);
+        self.heartbeat.check(&self.group_id, self.requires_member_id, &config)
     }
 }
 

@@ -9,6 +9,8 @@ mod alter_user_scram_credentials;
 mod answers;
 mod api_versions;
 mod config_changes;
+mod consumer_group_describe;
+mod consumer_group_heartbeat;
 mod create_acls;
 mod create_partitions;
 mod create_topics;

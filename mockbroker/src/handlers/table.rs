@@ -129,6 +129,8 @@ table! {
     57 UpdateFeatures update_features UpdateFeaturesRequest => UpdateFeaturesResponse;
     60 DescribeCluster describe_cluster DescribeClusterRequest => DescribeClusterResponse;
     61 DescribeProducers describe_producers DescribeProducersRequest => DescribeProducersResponse;
+    68 ConsumerGroupHeartbeat consumer_group_heartbeat ConsumerGroupHeartbeatRequest => ConsumerGroupHeartbeatResponse;
+    69 ConsumerGroupDescribe consumer_group_describe ConsumerGroupDescribeRequest => ConsumerGroupDescribeResponse;
     71 GetTelemetrySubscriptions get_telemetry_subscriptions GetTelemetrySubscriptionsRequest => GetTelemetrySubscriptionsResponse;
     72 PushTelemetry push_telemetry PushTelemetryRequest => PushTelemetryResponse;
     74 ListConfigResources list_config_resources ListConfigResourcesRequest => ListConfigResourcesResponse;

@@ -70,7 +70,7 @@ impl Kit {
 
     pub(super) fn described(&mut self) -> DescribedGroup {
         let mut described = None;
-        self.run(|coordinator, ctx, _| described = coordinator.describe_consumer(ctx, GROUP).ok());
+        self.run(|coordinator, ctx, _| described = coordinator.describe_consumer(ctx.cluster, ctx.config, GROUP).ok());
         described.expect("there is a consumer group")
     }
 
