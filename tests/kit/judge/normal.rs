@@ -28,6 +28,9 @@ pub enum How {
     Mask,
     /// It is the nth one of its kind that this transcript shows. What is less than this is compared as it is.
     Number(i64),
+    /// If it is an id that a coordinator gave (`Uuid.toString`: 22 characters of base64), it is the nth one that this
+    /// transcript shows.
+    GivenId,
     /// The same where there is a choice: with several nodes.
     MaskOfSeveral,
     /// The elements of the array are sorted.
@@ -50,6 +53,8 @@ const fn rule(api_key: Option<i16>, path: &'static str, how: How, reason: &'stat
 
 const ANY_NODE: &str = "brokers name any node that is up (KRaftMetadataCache.getRandomAliveBrokerId)";
 const BY_COORDINATOR: &str = "GroupCoordinatorService asks each of its partitions, out of a hash map";
+
+const RANDOM_ID: &str = "a consumer group gives random ids (Uuid.randomUuid)";
 
 const BY_PARTITION: &str = "ReplicaManager answers with a hash map, by partition";
 
@@ -79,6 +84,8 @@ const IDENTITY: &[&str] = &[
 /// is a star wherever text has it.
 pub const RULES: &[Rule] = &[
     rule(None, "*.throttle_time_ms", How::Mask, "a quota's delay is a time"),
+    rule(None, "*.member_id", How::GivenId, RANDOM_ID),
+    rule(Some(api::JOIN_GROUP), "leader", How::GivenId, RANDOM_ID),
     rule(Some(api::METADATA), "brokers.port", How::Mask, "where the broker listens"),
     rule(Some(api::METADATA), "controller_id", How::MaskOfSeveral, ANY_NODE),
     rule(Some(api::METADATA), "topics", How::SortIf(asks_for_all_topics), "TopicsImage.topicsByName is a hash map"),
@@ -115,6 +122,8 @@ pub const RULES: &[Rule] = &[
     rule(Some(api::OFFSET_FETCH), "groups.topics", How::Sort, "as its topics"),
     rule(Some(api::OFFSET_FETCH), "groups.topics.partitions", How::Sort, "as its topics"),
     rule(Some(api::FETCH), "responses.partitions", How::CoordinatorLog, "other groups write to the same partition"),
+    rule(Some(api::CONSUMER_GROUP_DESCRIBE), "groups", How::Sort, BY_COORDINATOR),
+    rule(Some(api::CONSUMER_GROUP_DESCRIBE), "groups.members", How::Sort, "ConsumerGroup has a hash table of members"),
     rule(Some(api::FETCH), "*.records", How::Batches, "ids of producers and times are in them"),
     rule(Some(api::FETCH), "session_id", How::Number(1), "random (FetchSessionCache.newSessionId)"),
     rule(Some(api::INIT_PRODUCER_ID), "producer_id", How::Number(0), "the next one of a block"),
@@ -166,6 +175,7 @@ fn asks_for_all_topics(question: &Value) -> bool {
 
 /// What questions have in them of the answers before. Batches carry ids of producers, and some are nonsense on purpose.
 const OF_QUESTIONS: &[Rule] = &[
+    rule(None, "*.member_id", How::GivenId, RANDOM_ID),
     rule(Some(api::FETCH), "session_id", How::Number(1), "random (FetchSessionCache.newSessionId)"),
     rule(Some(api::FETCH), "topics.partitions.fetch_offset", How::Mask, "of a coordinator's log, the end of it"),
     rule(Some(api::PRODUCE), "*.records", How::Mask, "ids of producers are in them"),
@@ -269,6 +279,7 @@ impl<'a> Seen<'a> {
                 let kind = path.rsplit('.').next().unwrap_or(path).to_owned();
                 self.number(&kind, &number.to_string())
             }
+            (How::GivenId, Value::Str(text)) if is_given_id(&text) => self.number("id", &text),
             (How::Batches, Value::Bytes(bytes)) => self.batches(bytes),
             (How::Served, Value::Array(mut entries)) => {
                 entries.retain(|entry| scenarios::all().any(|known| entry["api_key"] == known.api_key));
@@ -309,6 +320,10 @@ impl<'a> Seen<'a> {
                 let id = &text[at..at + UUID_LENGTH];
                 let seen = self.numbers.get("id").and_then(|ids| ids.iter().position(|known| known == id));
                 format!("{} {}", &text[..at], seen.map_or_else(|| "?".to_owned(), |index| index.to_string()))
+            }
+            Value::Str(text) if is_given_id(text) => {
+                let seen = self.numbers.get("id").and_then(|ids| ids.iter().position(|known| known == text));
+                seen.map_or_else(|| "?".to_owned(), |index| index.to_string())
             }
             value => format!("{value:?}"),
         };
@@ -382,6 +397,11 @@ fn without_offsets(partition: Value) -> Value {
 
 /// The length of `8-4-4-4-12`.
 const UUID_LENGTH: usize = 36;
+
+/// Whether a text is an id as Kafka writes one; names of a run are longer.
+fn is_given_id(text: &str) -> bool {
+    text.len() == 22 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+}
 
 /// Where the first id in a text begins.
 fn uuid_in(text: &str) -> Option<usize> {

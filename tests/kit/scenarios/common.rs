@@ -78,6 +78,12 @@ programs! {
     offset_delete |run| value!({
         group_id: run.name("none"), topics: [{ name: run.name("none"), partitions: [{ partition_index: 0 }] }],
     });
+    consumer_group_heartbeat |run| value!({
+        group_id: run.name("none"), member_id: "m", instance_id: "i", rack_id: "r", subscribed_topic_names: ["t"],
+        subscribed_topic_regex: "t", server_assignor: "range",
+        topic_partitions: [{ topic_id: uuid::Uuid::from_u128(7), partitions: [0] }],
+    });
+    consumer_group_describe |run| value!({ group_ids: [run.name("none")], include_authorized_operations: true });
     find_coordinator |_| value!({ key: "a", key_type: 7, coordinator_keys: ["a"] });
     elect_leaders |run| value!({ timeout_ms: 10_000, topic_partitions: [{ topic: run.name("none"), partitions: [0] }] });
     alter_partition_reassignments |run| value!({ timeout_ms: 10_000, topics: [

@@ -1,6 +1,6 @@
 //! Members of classic groups, for programs that are about something else: what they ask is not compared.
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::judge::Run;
 use crate::judge::run::{body_of, fitting};
@@ -219,4 +219,39 @@ pub(super) async fn delete(run: &mut Run, group: &str, members: &[&Member]) {
     let answer = run.ask(api::DELETE_GROUPS, 2, value!({ groups_names: [group] })).await;
     let code = answer["results"][0]["error_code"].int();
     assert!([0, 69].contains(&code), "{answer:?}");
+}
+
+/// A consumer of the classic protocol that reads `topic` and owns these partitions of it, as its client says it
+/// (ConsumerProtocolSubscription v3).
+pub(super) fn consumer(group: &str, topic: &str, owned: &[i32]) -> Member {
+    let mut bytes = BytesMut::new();
+    bytes.put_i16(3);
+    bytes.put_i32(1);
+    put_string(&mut bytes, topic);
+    bytes.put_i32(-1);
+    put_partitions(&mut bytes, topic, owned);
+    bytes.put_i32(-1);
+    bytes.put_i16(-1);
+    Member { protocol_type: "consumer", protocols: vec![("range", bytes.freeze())], ..Member::new(group) }
+}
+
+/// What a leader assigns a consumer (ConsumerProtocolAssignment v3).
+pub(super) fn assignment(topic: &str, partitions: &[i32]) -> Bytes {
+    let mut bytes = BytesMut::new();
+    bytes.put_i16(3);
+    put_partitions(&mut bytes, topic, partitions);
+    bytes.put_i32(-1);
+    bytes.freeze()
+}
+
+fn put_partitions(bytes: &mut BytesMut, topic: &str, partitions: &[i32]) {
+    bytes.put_i32(1);
+    put_string(bytes, topic);
+    bytes.put_i32(partitions.len().try_into().expect("few partitions"));
+    partitions.iter().for_each(|partition| bytes.put_i32(*partition));
+}
+
+fn put_string(bytes: &mut BytesMut, text: &str) {
+    bytes.put_i16(text.len().try_into().expect("a short name"));
+    bytes.put_slice(text.as_bytes());
 }

@@ -10,14 +10,17 @@ mod committed;
 mod common;
 mod configs;
 mod controllers;
+mod consumers;
 mod fetch;
 mod group_admin;
 mod group_configs;
 mod groups;
 mod groups_of_nodes;
+mod heartbeats;
 mod leaders;
 mod log_dirs;
 mod members;
+mod mixed;
 mod nodes;
 mod offsets;
 mod orders;
@@ -73,15 +76,15 @@ scenarios! {
     DESCRIBE_CLUSTER "B.10": cluster::describe common::describe_cluster;
     INIT_PRODUCER_ID "G.3": offsets::producer_ids common::init_producer_id;
     FIND_COORDINATOR "B.9": cluster::coordinators cluster::coordinator_refusals common::find_coordinator;
-    JOIN_GROUP "E.4, E.5, E.9": groups::join groups::join_refusals groups::join_static groups::records common::join_group;
-    SYNC_GROUP "E.6": groups::sync groups::sync_refusals common::sync_group;
-    HEARTBEAT "E.7": groups::heartbeat common::heartbeat;
-    LEAVE_GROUP "E.8": groups::leave common::leave_group;
-    OFFSET_COMMIT "E.10": committed::commits committed::commit_refusals committed::records common::offset_commit;
-    OFFSET_FETCH "E.11": committed::fetches common::offset_fetch;
-    DESCRIBE_GROUPS "E.13": group_admin::describes common::describe_groups;
-    LIST_GROUPS "E.13": group_admin::lists common::list_groups;
-    DELETE_GROUPS "E.13": group_admin::deletes common::delete_groups;
+    JOIN_GROUP "E.4, E.5, E.9": groups::join groups::join_refusals groups::join_static groups::records mixed::join mixed::downgrade common::join_group;
+    SYNC_GROUP "E.6": groups::sync groups::sync_refusals mixed::sync common::sync_group;
+    HEARTBEAT "E.7": groups::heartbeat mixed::heartbeat common::heartbeat;
+    LEAVE_GROUP "E.8": groups::leave mixed::leave common::leave_group;
+    OFFSET_COMMIT "E.10": committed::commits committed::commit_refusals committed::records mixed::commits common::offset_commit;
+    OFFSET_FETCH "E.11": committed::fetches mixed::fetches common::offset_fetch;
+    DESCRIBE_GROUPS "E.13": group_admin::describes mixed::described common::describe_groups;
+    LIST_GROUPS "E.13": group_admin::lists mixed::listed common::list_groups;
+    DELETE_GROUPS "E.13": group_admin::deletes mixed::deleted common::delete_groups;
     OFFSET_DELETE "E.13": committed::deletes common::offset_delete;
     ELECT_LEADERS "I.6": leaders::elect_usual leaders::elect_refusals common::elect_leaders;
     ALTER_PARTITION_REASSIGNMENTS "I.6": leaders::reassign_usual leaders::reassign_refusals
@@ -101,6 +104,9 @@ scenarios! {
     ALTER_USER_SCRAM_CREDENTIALS "I.4": security::alter_scram common::alter_user_scram_credentials;
     GET_TELEMETRY_SUBSCRIPTIONS "I.9": controllers::subscriptions common::get_telemetry_subscriptions;
     PUSH_TELEMETRY "I.9": controllers::push common::push_telemetry;
+    CONSUMER_GROUP_HEARTBEAT "F.1 to F.10": heartbeats::usual heartbeats::refusals heartbeats::statics heartbeats::patterns
+        heartbeats::upgrade common::consumer_group_heartbeat;
+    CONSUMER_GROUP_DESCRIBE "F.11": heartbeats::describes common::consumer_group_describe;
 }
 
 // Only where it matters which node is asked, or how many there are.

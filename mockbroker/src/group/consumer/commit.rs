@@ -107,12 +107,12 @@ impl ConsumerGroup {
     /// `None` and -1.
     ///
     /// # Errors
-    /// UNKNOWN_MEMBER_ID, STALE_MEMBER_EPOCH, ILLEGAL_GENERATION.
+    /// UNKNOWN_MEMBER_ID, STALE_MEMBER_EPOCH, ILLEGAL_GENERATION; UNKNOWN_SERVER_ERROR for an epoch of nobody.
     pub(crate) fn admit_fetch(&self, member_id: Option<&str>, member_epoch: i32) -> Result<(), Refusal> {
-        if member_id.is_none() && member_epoch < 0 {
-            return Ok(());
-        }
-        let member_id = member_id.unwrap_or_default();
+        let Some(member_id) = member_id else {
+            // Kafka looks null up in its table of members, which throws.
+            return if member_epoch < 0 { Ok(()) } else { Err(Refusal::code(ResponseError::UnknownServerError)) };
+        };
         let Some(member) = self.hard.member(member_id) else { return Err(self.unknown_member(member_id)) };
         let known = member.assignment.member_epoch;
         if member_epoch == known {

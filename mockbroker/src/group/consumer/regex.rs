@@ -3,7 +3,8 @@
 //! The pattern must match the whole name of a topic. Kafka compiles it with RE2/J, we with the crate `regex`; both are of
 //! the RE2 family, without look-around and back references. They differ at the edges: RE2/J knows `\Q...\E`, `\C` and
 //! `\z` as RE2 does and takes `(?<name>...)` only since 1.8; the crate knows class operations (`[a-z&&[^b]]`), `(?x)`, `(?R)`
-//! and the word boundaries `\<`, `\>`, which RE2/J refuses. The texts of the errors are not Kafka's.
+//! the word boundaries `\<`, `\>`, nested repetitions (`a**`), counts above 1000 and character classes without a meaning
+//! (`[[:no:]]`), which RE2/J refuses. Errors that both know have RE2/J's words, the others the crate's.
 //!
 //! Not here: which topics the member's principal may see; the caller's catalog shows only those.
 
@@ -81,6 +82,24 @@ fn needs_refresh(ctx: &Ctx<'_>, state: &HardState, subscribed: usize, is_new: bo
         || last_refresh.is_none_or(|last| now > last.saturating_add(interval_ms))
 }
 
+/// What the crate says of a pattern that RE2/J refuses as well, and what RE2/J says (`PatternSyntaxException`, seen on a
+/// 4.3.1).
+const WORDS_OF_RE2J: &[(&str, &str)] = &[
+    ("unclosed group", "missing closing )"),
+    ("unopened group", "regexp/syntax: internal error"),
+    ("unclosed character class", "missing closing ]"),
+    ("invalid character class range", "invalid character class range"),
+    ("Unicode property not found", "invalid character class range"),
+    ("look-around", "invalid or unsupported Perl syntax"),
+    ("unrecognized flag", "invalid or unsupported Perl syntax"),
+    ("repetition operator missing expression", "missing argument to repetition operator"),
+    ("invalid repetition count range", "invalid repeat count"),
+    ("incomplete escape sequence", "trailing backslash at end of expression"),
+    ("unrecognized escape sequence", "invalid escape sequence"),
+    ("backreferences are not supported", "invalid escape sequence"),
+    ("unclosed capture group name", "invalid named capture"),
+];
+
 /// Refuses what is not a pattern.
 ///
 /// # Errors
@@ -88,9 +107,10 @@ fn needs_refresh(ctx: &Ctx<'_>, state: &HardState, subscribed: usize, is_new: bo
 pub(super) fn check(pattern: &str) -> Result<(), Refusal> {
     compile(pattern).map(|_| ()).map_err(|error| {
         // The last line of the crate's picture says what is wrong.
-        let why = error.to_string();
-        let why = why.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-        let text = format!("SubscribedTopicRegex `{pattern}` is not a valid regular expression: {why}.");
+        let picture = error.to_string();
+        let ours = picture.lines().last().unwrap_or_default().trim_start_matches("error: ");
+        let kafkas = WORDS_OF_RE2J.iter().find(|(words, _)| ours.starts_with(words)).map_or(ours, |(_, kafkas)| kafkas);
+        let text = format!("SubscribedTopicRegex `{pattern}` is not a valid regular expression: {kafkas}.");
         Refusal::new(ResponseError::InvalidRegularExpression, text)
     })
 }

@@ -1,6 +1,8 @@
 //! F.8: who may commit, and for which partitions.
 
-use kafka_protocol::error::ResponseError::{self, StaleMemberEpoch, UnknownMemberId, UnsupportedVersion};
+use kafka_protocol::error::ResponseError::{
+    self, StaleMemberEpoch, UnknownMemberId, UnknownServerError, UnsupportedVersion,
+};
 
 use super::kit::{World, beat, join};
 use crate::group::consumer::{CommitScope, CommitterEpoch, OffsetCommitter};
@@ -84,5 +86,5 @@ fn a_fetch_of_offsets_needs_the_epoch_itself() {
     assert_eq!(fetch(Some("A"), 2), Err(StaleMemberEpoch));
     assert_eq!(fetch(Some("A"), 4), Err(StaleMemberEpoch));
     assert_eq!(fetch(Some("Z"), 3), Err(UnknownMemberId));
-    assert_eq!(fetch(None, 0), Err(UnknownMemberId));
+    assert_eq!(fetch(None, 0), Err(UnknownServerError));
 }
