@@ -1,5 +1,10 @@
 //! Target `leaders`: what a cluster of three nodes answers where it matters which node is asked. The mock by default; a real
 //! Kafka of three nodes with `KAFKA_BOOTSTRAP=host:port,host:port,host:port`.
+//!
+//! - here: who answers for a partition, and who is named instead
+//! - `moves`: elections and reassignments, and what they do to those who read and write
+
+mod moves;
 
 use std::collections::BTreeMap;
 
@@ -21,6 +26,7 @@ const NOT_LEADER_OR_FOLLOWER: i64 = 6;
 struct Cluster {
     _broker: Broker,
     nodes: BTreeMap<i64, Raw>,
+    addresses: BTreeMap<i64, String>,
     topic: String,
     topic_id: Uuid,
     leader: i64,
@@ -39,13 +45,14 @@ impl Cluster {
         let wanted = value!({ name: &topic, num_partitions: 1, replication_factor: replicas });
         let created = first.call(CREATE_TOPICS, 7, value!({ topics: [wanted], timeout_ms: 10_000 })).await;
         assert_eq!(created["topics"][0]["error_code"], 0, "{created:?}");
-        let mut nodes = BTreeMap::new();
+        let (mut nodes, mut addresses) = (BTreeMap::new(), BTreeMap::new());
         for node in first.call(METADATA, 12, value!({ topics: [] })).await["brokers"].array() {
             let address = format!("{}:{}", node["host"].str(), node["port"].int());
             nodes.insert(node["node_id"].int(), Raw::connect(&address).await);
+            addresses.insert(node["node_id"].int(), address);
         }
         let topic_id = created["topics"][0]["topic_id"].uuid();
-        let mut cluster = Self { _broker: broker, nodes, topic, topic_id, leader: -1 };
+        let mut cluster = Self { _broker: broker, nodes, addresses, topic, topic_id, leader: -1 };
         patiently("every node to know the topic and its leader", cluster.settle(replicas)).await;
         cluster
     }
