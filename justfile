@@ -5,7 +5,7 @@
 pre-commit: fmt-check lint unit tidy
 
 # What CI runs.
-ci: test fmt-check lint doc hostile-million fidelity-kafka leaders-kafka differential foreign evidence suites
+ci: test fmt-check lint doc hostile-million fidelity-kafka leaders-kafka differential foreign tools evidence suites
 
 # The README's command: everything that needs no other program.
 test:
@@ -81,6 +81,10 @@ foreign:
 # The same clients against a real Kafka.
 foreign-kafka:
     tests/foreign/run all --real
+
+# Kafka's own command-line tools, on a real Kafka and on the mock (tests/tools/README.md).
+tools:
+    tests/tools/run
 
 # The test suites of other clients, against the mock (tests/suites/README.md).
 suites:
