@@ -233,3 +233,30 @@ async fn what_a_group_has_done_is_in_the_log_however_long_it_is() {
     assert_eq!(world.groups(), before);
     assert_eq!(world.heartbeat(&told.member_id, 1), 0);
 }
+
+#[tokio::test]
+async fn the_log_of_a_group_that_commits_for_ever_stays_small_and_still_says_all() {
+    // `cleanup.policy=compact`: of each partition the last offset is kept.
+    let world = World::with(&[("offsets.topic.segment.bytes", "1048576")]);
+    let member_id = world.stable_group().await;
+    for offset in 0..20_000 {
+        assert_eq!(world.commit(&member_id, 1, offset), 0);
+    }
+    let size_bytes = || {
+        let topic_id = world.consumer_offsets();
+        let size = |state: &State, index| {
+            state.logs.partition(topic_id, PartitionId(index)).map_or(0, crate::log::PartitionLog::size_bytes)
+        };
+        world.0.read(|state| (0..50).map(|index| size(state, index)).sum::<u64>())
+    };
+    assert!(size_bytes() > 2 << 20, "{} bytes", size_bytes());
+    for _ in 0..8 {
+        world.0.advance(Duration::from_secs(5));
+        assert_eq!(world.heartbeat(&member_id, 1), 0);
+    }
+    assert!(size_bytes() < 1_100_000, "one segment and what is left of the others: {} bytes", size_bytes());
+    let before = world.groups();
+    world.move_coordinators();
+    assert_eq!(world.groups(), before);
+    assert_eq!(world.heartbeat(&member_id, 1), 0);
+}
