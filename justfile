@@ -58,6 +58,10 @@ leaders-kafka:
 system:
     cargo test -p system-tests --test system
 
+# A long run of produce and group consume while connections break and members come and go (about ten minutes).
+unrest-long:
+    UNREST_RECORDS=400000 cargo test --profile quick -p system-tests --test system unrest
+
 # What a stranger can send.
 hostile:
     cargo test -p system-tests --test hostile

@@ -226,6 +226,17 @@ pub enum OffsetReset {
     None,
 }
 
+/// Which records of transactions a consumer gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum IsolationLevel {
+    /// `read_uncommitted`. All of them, whatever becomes of their transaction. The default, as in Java.
+    #[default]
+    ReadUncommitted,
+    /// `read_committed`. Those of transactions that were committed, and records outside of transactions; nothing from the
+    /// first transaction on that is still open (the last stable offset).
+    ReadCommitted,
+}
+
 /// What a consumer of assigned partitions can be told.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -244,6 +255,8 @@ pub struct ConsumerConfig {
     pub prefetch_bytes: usize,
     /// `auto.offset.reset`. Default [`OffsetReset::Latest`].
     pub auto_offset_reset: OffsetReset,
+    /// `isolation.level`. Default [`IsolationLevel::ReadUncommitted`].
+    pub isolation: IsolationLevel,
     /// `check.crcs`. Whether the checksum of every batch is verified. Default true.
     pub check_crcs: bool,
     /// The most that one batch may decompress to. Kafka has no such property; it bounds what a hostile batch can cost.
@@ -262,6 +275,7 @@ impl Default for ConsumerConfig {
             max_partition_fetch_bytes: 1 << 20,
             prefetch_bytes: 32 << 20,
             auto_offset_reset: OffsetReset::Latest,
+            isolation: IsolationLevel::ReadUncommitted,
             check_crcs: true,
             max_decompressed_bytes: 256 << 20,
             allow_auto_create_topics: true,

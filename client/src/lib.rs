@@ -75,7 +75,10 @@ mod wire;
 pub use crate::{
     client::{Kafka, KafkaBuilder},
     codes::ErrorCode,
-    config::{Acks, Assignor, ClientConfig, Compression, ConsumerConfig, GroupConfig, OffsetReset, ProducerConfig},
+    config::{
+        Acks, Assignor, ClientConfig, Compression, ConsumerConfig, GroupConfig, IsolationLevel, OffsetReset,
+        ProducerConfig,
+    },
     conn::transport::{Address, Stream},
     consumer::{
         AssignedConsumer, AssignedConsumerBuilder, CommittedOffset, Consumer, ConsumerBatch, ConsumerBuilder,

@@ -437,3 +437,33 @@ async fn a_stream_of_a_partition_ends_when_it_goes_and_the_last_commit_is_still_
         assert_eq!(world.committed().await, [Some(25); 4]);
     }
 }
+
+#[tokio::test]
+async fn a_commit_whose_caller_goes_away_does_not_fail_those_that_wait_with_it() {
+    let world = World::new(1).await;
+    world.produce(0..60).await;
+    let consumer = world.builder().auto_commit_interval(None).build().await.expect("valid settings");
+    for round in 0..20 {
+        let mut records = Vec::new();
+        for _ in 0..3 {
+            records.push(consumer.recv().await.expect("no error").expect("open"));
+        }
+        let [first, second, third] = [0, 1, 2].map(|index| {
+            let (consumer, record) = (consumer.clone(), records[index].clone());
+            async move { consumer.commit_record(&record).await }
+        });
+        let first = tokio::spawn(first);
+        // The second one waits, is served with the third, and goes away at one moment or another.
+        let mut second = Box::pin(second);
+        tokio::task::yield_now().await;
+        let served = tokio::time::timeout(Duration::ZERO, &mut second).await.is_ok();
+        let third = tokio::spawn(third);
+        if !served {
+            let _ = tokio::time::timeout(Duration::from_micros(round * 50), &mut second).await;
+        }
+        drop(second);
+        first.await.expect("no panic").expect("committed");
+        third.await.expect("no panic").expect("committed");
+    }
+    assert_eq!(world.committed().await, [Some(60)]);
+}

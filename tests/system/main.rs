@@ -6,6 +6,7 @@
 //! - `groups`: consumers that share a group.
 //! - `idempotence`: nothing twice, nothing missing, nothing out of order, wherever a request or an answer is lost.
 //! - `lifecycle`: a broker starts, serves on the caller's runtime, and leaves nothing behind.
+//! - `unrest`: everything at once while connections break at random.
 //! - `time`: the manual clock.
 
 mod client;
@@ -15,3 +16,4 @@ mod groups;
 mod idempotence;
 mod lifecycle;
 mod time;
+mod unrest;

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 
-use super::{CODEC, CONTROL, CRC_FROM, Compression, HEADER_BYTES, LOG_APPEND_TIME, LOG_OVERHEAD_BYTES, varint};
+use super::{
+    CODEC, CONTROL, CRC_FROM, Compression, HEADER_BYTES, LOG_APPEND_TIME, LOG_OVERHEAD_BYTES, TRANSACTIONAL, varint,
+};
 use crate::{error::BatchError, record::Timestamp};
 
 /// The smallest record: length, attributes, three deltas and lengths of one byte each, header count.
@@ -63,6 +65,7 @@ pub(crate) struct Batch {
     attributes: i16,
     base_timestamp: i64,
     max_timestamp: i64,
+    producer_id: i64,
     bytes: Bytes,
 }
 
@@ -78,7 +81,8 @@ impl Batch {
         let attributes = header.get_i16();
         let last_offset_delta = header.get_i32();
         let (base_timestamp, max_timestamp) = (header.get_i64(), header.get_i64());
-        header.advance(14);
+        let producer_id = header.get_i64();
+        header.advance(6);
         let record_count = header.get_i32();
         if base_offset < 0
             || last_offset_delta < 0
@@ -99,6 +103,7 @@ impl Batch {
             attributes,
             base_timestamp,
             max_timestamp,
+            producer_id,
             bytes,
         })
     }
@@ -111,6 +116,16 @@ impl Batch {
     /// Whether the batch is a transaction marker, which no program sees.
     pub(crate) fn is_control(&self) -> bool {
         self.attributes & CONTROL != 0
+    }
+
+    /// Whether the records are part of a transaction.
+    pub(crate) fn is_transactional(&self) -> bool {
+        self.attributes & TRANSACTIONAL != 0
+    }
+
+    /// Who wrote it, -1 without idempotence.
+    pub(crate) fn producer_id(&self) -> i64 {
+        self.producer_id
     }
 
     /// Verifies the checksum if asked, and decompresses the records once.

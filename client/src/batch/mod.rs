@@ -41,6 +41,8 @@ const CRC_FROM: usize = 21;
 
 /// Attributes bit 3: every record has the time of `max_timestamp`.
 const LOG_APPEND_TIME: i16 = 1 << 3;
+/// Attributes bit 4: the records are part of a transaction.
+const TRANSACTIONAL: i16 = 1 << 4;
 /// Attributes bit 5: the batch holds a transaction marker.
 const CONTROL: i16 = 1 << 5;
 /// Attributes bits 0 to 2.

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{AssignedConsumer, Offset, assigned::Handle, fetcher::Fetcher, positions::Positions, shared::Shared};
 use crate::{
     cluster::Cluster,
-    config::{ConsumerConfig, OffsetReset},
+    config::{ConsumerConfig, IsolationLevel, OffsetReset},
     error::{Error, Result},
 };
 
@@ -62,6 +62,12 @@ impl AssignedConsumerBuilder {
     /// How far to fetch ahead, see [`ConsumerConfig::prefetch_bytes`].
     pub fn prefetch_bytes(mut self, bytes: usize) -> Self {
         self.config.prefetch_bytes = bytes;
+        self
+    }
+
+    /// `isolation.level`, see [`ConsumerConfig::isolation`].
+    pub fn isolation(mut self, isolation: IsolationLevel) -> Self {
+        self.config.isolation = isolation;
         self
     }
 

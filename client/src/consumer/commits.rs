@@ -32,16 +32,35 @@ use crate::{
 pub(crate) type Offsets = BTreeMap<TopicPartition, CommittedOffset>;
 type Results = BTreeMap<TopicPartition, Result<()>>;
 
+/// What somebody wants committed, and where the result goes.
+type Wish = (Offsets, oneshot::Sender<Result<()>>);
+
 /// Commits that wait for their turn.
 #[derive(Debug, Default)]
 pub(crate) struct Commits {
-    wishes: Mutex<Vec<(Offsets, oneshot::Sender<Result<()>>)>>,
+    wishes: Mutex<Vec<Wish>>,
     turn: tokio::sync::Mutex<()>,
 }
 
 impl Commits {
-    fn wishes(&self) -> MutexGuard<'_, Vec<(Offsets, oneshot::Sender<Result<()>>)>> {
+    fn wishes(&self) -> MutexGuard<'_, Vec<Wish>> {
         self.wishes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self) -> Taken<'_> {
+        Taken { wishes: std::mem::take(&mut *self.wishes()), commits: self }
+    }
+}
+
+/// Wishes that are being fulfilled. If whoever does it goes away, the next one does it.
+struct Taken<'a> {
+    wishes: Vec<Wish>,
+    commits: &'a Commits,
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        self.commits.wishes().splice(..0, self.wishes.drain(..));
     }
 }
 
@@ -59,13 +78,13 @@ impl Group {
         if let Ok(result) = done.try_recv() {
             return result;
         }
-        let wishes = std::mem::take(&mut *self.commits.wishes());
+        let mut taken = self.commits.take();
         let mut merged = Offsets::new();
-        for (offsets, _) in &wishes {
+        for (offsets, _) in &taken.wishes {
             merged.extend(offsets.iter().map(|(partition, offset)| (partition.clone(), offset.clone())));
         }
         let results = self.commit_now(merged).await;
-        for (offsets, sender) in wishes {
+        for (offsets, sender) in taken.wishes.drain(..) {
             let failed = offsets.keys().find_map(|partition| results.get(partition).cloned().and_then(Result::err));
             // Who asked may have gone.
             let _ = sender.send(failed.map_or(Ok(()), Err));

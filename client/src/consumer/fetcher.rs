@@ -83,7 +83,7 @@ impl Fetcher {
         let wanted = self.shared.positions().start_resolving(now);
         for (node_id, wanted) in self.by_leader(wanted, now) {
             let leaders: Vec<_> = wanted.iter().map(|wanted| self.leader_epoch(wanted)).collect();
-            let request = list_offsets_request(&wanted, &leaders);
+            let request = list_offsets_request(&wanted, &leaders, self.shared.config.isolation);
             let (cluster, lane) = (self.cluster.clone(), Arc::clone(&self.lane));
             self.work.push(Box::pin(async move {
                 let answer = cluster.call(&lane, node_id, &request).await.map_err(Error::from);
@@ -164,7 +164,10 @@ impl Fetcher {
                 self.busy.remove(&node_id);
                 match answer {
                     Ok(answer) if answer.error_code == 0 => {
-                        for (wanted, outcome) in fetch_outcomes(wanted, &topics, answer, self.cluster.metadata()) {
+                        let isolation = self.shared.config.isolation;
+                        for (wanted, outcome) in
+                            fetch_outcomes(wanted, &topics, isolation, answer, self.cluster.metadata())
+                        {
                             self.on_fetched(&wanted, outcome, now);
                         }
                         self.shared.arrived.notify_waiters();
@@ -193,7 +196,9 @@ impl Fetcher {
 
     fn on_fetched(&mut self, wanted: &Wanted<i64>, outcome: FetchOutcome, now: Instant) {
         match outcome {
-            FetchOutcome::Records(bytes, end_offset) => self.shared.positions().on_fetched(wanted, bytes, end_offset),
+            FetchOutcome::Records(bytes, aborted, end_offset) => {
+                self.shared.positions().on_fetched(wanted, bytes, aborted, end_offset);
+            }
             FetchOutcome::Failed(Error::Server { code: ErrorCode::OffsetOutOfRange, .. }) => self.out_of_range(wanted),
             FetchOutcome::Failed(error) => self.on_failure(std::slice::from_ref(wanted), &error, now),
         }

@@ -267,12 +267,15 @@ impl Consumer {
         Ok(Some(record))
     }
 
-    /// All records as a [`Stream`](futures::Stream), until the consumer is closed. Nothing is committed by it, besides what
+    /// All records as a [`Stream`](futures::Stream), until the consumer is closed or its member is out of the group for good;
+    /// errors of a partition do not end it. Nothing is committed by it, besides what
     /// `auto_commit_interval` commits.
     pub fn stream(&self) -> impl futures::Stream<Item = Result<ConsumerRecord>> + Send + 'static {
-        futures::stream::unfold(self.clone(), async |consumer| {
+        futures::stream::unfold(Some(self.clone()), async |consumer| {
+            let consumer = consumer?;
             let record = consumer.recv().await.transpose()?;
-            Some((record, consumer))
+            let goes_on = consumer.handle.group.failed().is_none();
+            Some((record, goes_on.then_some(consumer)))
         })
     }
 

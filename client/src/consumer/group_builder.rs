@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     cluster::Cluster,
-    config::{Assignor, ConsumerConfig, GroupConfig, OffsetReset},
+    config::{Assignor, ConsumerConfig, GroupConfig, IsolationLevel, OffsetReset},
     error::{Error, Result},
 };
 
@@ -96,6 +96,12 @@ impl ConsumerBuilder {
     /// `enable.auto.commit` and `auto.commit.interval.ms`, see [`GroupConfig::auto_commit_interval`].
     pub fn auto_commit_interval(mut self, interval: Option<Duration>) -> Self {
         self.group.auto_commit_interval = interval;
+        self
+    }
+
+    /// `isolation.level`, see [`ConsumerConfig::isolation`].
+    pub fn isolation(mut self, isolation: IsolationLevel) -> Self {
+        self.config.isolation = isolation;
         self
     }
 

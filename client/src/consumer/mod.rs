@@ -12,6 +12,7 @@ mod commits;
 mod fetcher;
 mod group;
 mod group_builder;
+mod isolation;
 mod member;
 mod ownership;
 mod partition_stream;

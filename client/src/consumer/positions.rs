@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::Offset;
+use super::{Offset, isolation::Aborted};
 use crate::{batch::cursor::Batches, error::Error};
 
 /// A partition's number in the consumer.
@@ -87,8 +87,8 @@ pub(crate) struct Arrived {
 
 #[derive(Debug)]
 pub(crate) enum Content {
-    /// Batches as they were fetched, and their size.
-    Batches(Batches, usize),
+    /// Batches as they were fetched, those that are left out, and their size.
+    Batches(Batches, Arc<Aborted>, usize),
     /// Told once.
     Error(Error),
 }
@@ -243,7 +243,7 @@ impl Positions {
     }
 
     /// A fetch brought bytes, or none.
-    pub(crate) fn on_fetched(&mut self, wanted: &Wanted<i64>, bytes: Bytes, end_offset: i64) {
+    pub(crate) fn on_fetched(&mut self, wanted: &Wanted<i64>, bytes: Bytes, aborted: Aborted, end_offset: i64) {
         let partition = &mut self.partitions[wanted.slot];
         if partition.version != wanted.version {
             return;
@@ -260,7 +260,7 @@ impl Positions {
         let size = kept.len();
         partition.buffered_bytes += size;
         self.buffered_bytes += size;
-        let content = Content::Batches(Batches::new(kept), size);
+        let content = Content::Batches(Batches::new(kept), Arc::new(aborted), size);
         self.arrived.push_back(Arrived { slot: wanted.slot, version: wanted.version, content });
     }
 

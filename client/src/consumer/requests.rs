@@ -15,11 +15,11 @@ use kafka_protocol::{
     protocol::StrBytes,
 };
 
-use super::{Offset, fetcher::Topics, positions::Wanted};
+use super::{Offset, fetcher::Topics, isolation::Aborted, positions::Wanted};
 use crate::{
     cluster::metadata::{Metadata, address},
     codes::ErrorCode,
-    config::ConsumerConfig,
+    config::{ConsumerConfig, IsolationLevel},
     error::{CloseReason, Error, Result},
     wire::versions::Api,
 };
@@ -27,8 +27,8 @@ use crate::{
 /// What came of fetching one partition.
 #[derive(Debug)]
 pub(crate) enum FetchOutcome {
-    /// The batches, and where the log ends for a reader.
-    Records(Bytes, i64),
+    /// The batches, those of them that are left out, and where the log ends for a reader.
+    Records(Bytes, Aborted, i64),
     Failed(Error),
 }
 
@@ -59,6 +59,7 @@ pub(crate) fn fetch_request(
         .with_max_wait_ms(i32::try_from(config.fetch_max_wait.as_millis()).unwrap_or(i32::MAX))
         .with_min_bytes(config.fetch_min_bytes)
         .with_max_bytes(config.fetch_max_bytes.min(room_bytes))
+        .with_isolation_level(isolation_level(config.isolation))
         .with_session_epoch(-1)
         .with_topics(topics.collect())
 }
@@ -67,6 +68,7 @@ pub(crate) fn fetch_request(
 pub(crate) fn fetch_outcomes(
     wanted: Vec<Wanted<i64>>,
     topics: &Topics,
+    isolation: IsolationLevel,
     answer: FetchResponse,
     metadata: &Metadata,
 ) -> Vec<(Wanted<i64>, FetchOutcome)> {
@@ -87,7 +89,18 @@ pub(crate) fn fetch_outcomes(
             return FetchOutcome::Failed(unanswered("Fetch", wanted));
         };
         if answer.error_code == 0 {
-            return FetchOutcome::Records(answer.records.unwrap_or_default(), answer.high_watermark);
+            let bytes = answer.records.unwrap_or_default();
+            let transactions = answer.aborted_transactions.unwrap_or_default().into_iter();
+            let transactions = transactions.map(|it| (it.producer_id.0, it.first_offset)).collect();
+            return match isolation {
+                IsolationLevel::ReadUncommitted => {
+                    FetchOutcome::Records(bytes, Aborted::default(), answer.high_watermark)
+                }
+                IsolationLevel::ReadCommitted => {
+                    let aborted = Aborted::find(&bytes, transactions);
+                    FetchOutcome::Records(bytes, aborted, answer.last_stable_offset)
+                }
+            };
         }
         let leader = &answer.current_leader;
         if leader.leader_id.0 >= 0 {
@@ -109,7 +122,11 @@ pub(crate) fn fetch_outcomes(
 }
 
 /// A lookup of `wanted`, in this order; `leader_epochs` goes with it.
-pub(crate) fn list_offsets_request(wanted: &[Wanted<Offset>], leader_epochs: &[i32]) -> ListOffsetsRequest {
+pub(crate) fn list_offsets_request(
+    wanted: &[Wanted<Offset>],
+    leader_epochs: &[i32],
+    isolation: IsolationLevel,
+) -> ListOffsetsRequest {
     let partitions = wanted.iter().zip(leader_epochs).map(|(wanted, leader_epoch)| {
         ListOffsetsPartition::default()
             .with_partition_index(wanted.partition)
@@ -121,7 +138,18 @@ pub(crate) fn list_offsets_request(wanted: &[Wanted<Offset>], leader_epochs: &[i
             .with_name(StrBytes::from_string(name.to_string()).into())
             .with_partitions(partitions)
     });
-    ListOffsetsRequest::default().with_replica_id(BrokerId(-1)).with_topics(topics.collect())
+    ListOffsetsRequest::default()
+        .with_replica_id(BrokerId(-1))
+        .with_isolation_level(isolation_level(isolation))
+        .with_topics(topics.collect())
+}
+
+/// `IsolationLevel.id`.
+fn isolation_level(isolation: IsolationLevel) -> i8 {
+    match isolation {
+        IsolationLevel::ReadUncommitted => 0,
+        IsolationLevel::ReadCommitted => 1,
+    }
 }
 
 /// `ListOffsetsRequest.java`: EARLIEST_TIMESTAMP is -2, LATEST_TIMESTAMP is -1.

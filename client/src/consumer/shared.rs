@@ -8,6 +8,7 @@ use std::sync::{
 use tokio::sync::Notify;
 
 use super::{
+    isolation::Aborted,
     positions::{Arrived, Content, Positions, Slot},
     record::{ConsumerBatch, ConsumerRecord, Source},
 };
@@ -43,6 +44,7 @@ struct Chunk {
     version: u64,
     source: Arc<Source>,
     size_bytes: usize,
+    aborted: Arc<Aborted>,
     /// What was not opened yet.
     batches: Batches,
     /// `batches` as it was before the last batch was opened. The position says how far the program got in it.
@@ -54,7 +56,7 @@ struct Chunk {
 impl Chunk {
     /// The chunk as it arrived, from the last batch on.
     fn into_arrived(self) -> Arrived {
-        let content = Content::Batches(self.before, self.size_bytes);
+        let content = Content::Batches(self.before, self.aborted, self.size_bytes);
         Arrived { slot: self.slot, version: self.version, content }
     }
 }
@@ -218,11 +220,20 @@ impl Shared {
         let Arrived { slot, version, content } = positions.take_arrived(only)?;
         match content {
             Content::Error(error) => Some(Err(error)),
-            Content::Batches(batches, size_bytes) => {
+            Content::Batches(batches, aborted, size_bytes) => {
                 let partition = positions.partition(slot);
                 let source = Source { topic: Arc::clone(&partition.topic), partition: partition.partition };
                 let before = batches.clone();
-                Some(Ok(Chunk { slot, version, source: Arc::new(source), size_bytes, batches, before, rest: None }))
+                Some(Ok(Chunk {
+                    slot,
+                    version,
+                    source: Arc::new(source),
+                    size_bytes,
+                    aborted,
+                    batches,
+                    before,
+                    rest: None,
+                }))
             }
         }
     }
@@ -235,7 +246,9 @@ impl Shared {
             if batch.next_offset() <= position {
                 continue;
             }
-            if let Some(opened) = self.open_batch(&batch, &chunk.source, position)? {
+            if !chunk.aborted.contains(&batch)
+                && let Some(opened) = self.open_batch(&batch, &chunk.source, position)?
+            {
                 return Ok(Some(opened));
             }
             self.positions().skip(chunk.slot, chunk.version, batch.next_offset());

@@ -29,7 +29,7 @@ impl World {
         let (wanted, _) = positions.start_fetching(tokio::time::Instant::now(), 1 << 20);
         for wanted in wanted {
             match wanted.slot == partition {
-                true => positions.on_fetched(&wanted, batches.concat().into(), -1),
+                true => positions.on_fetched(&wanted, batches.concat().into(), Aborted::default(), -1),
                 false => positions.not_asked(&wanted),
             }
         }

@@ -155,6 +155,11 @@ impl Classic {
         self.assignor
     }
 
+    /// Whether the program is expected to ask for records.
+    pub(crate) fn is_stable(&self) -> bool {
+        self.phase == Phase::Stable
+    }
+
     /// Whether the generation may be another one in a moment.
     pub(crate) fn is_joining(&self) -> bool {
         matches!(self.phase, Phase::Joining | Phase::Assigning | Phase::Syncing)
@@ -343,7 +348,7 @@ impl Classic {
             return;
         }
         match answer {
-            Ok(()) => {}
+            Ok(()) => self.failures = 0,
             Err(Failure::Rebalance) => self.rejoin |= self.phase == Phase::Stable,
             Err(Failure::Later(error)) => {
                 tracing::debug!(%error, "a heartbeat failed");

@@ -121,14 +121,14 @@ impl Driver {
         }
     }
 
+    /// When there is something to do. What is under way already is not waited for by the clock.
     fn next_deadline(&self) -> Instant {
-        let poll = self.group.last_poll().map(|last| last + self.group.config.max_poll_interval);
-        let mut deadline = self.next_refresh;
-        for other in self.member.next_deadline().into_iter().chain(self.next_commit).chain(poll) {
-            deadline = deadline.min(other);
-        }
-        // What is overdue and cannot be done yet waits for what it waits for.
-        deadline.max(Instant::now() + Duration::from_millis(1))
+        let last_poll = self.group.last_poll().filter(|_| self.member.is_stable());
+        let poll = last_poll.map(|last| last + self.group.config.max_poll_interval);
+        let refresh = (!self.refreshing).then_some(self.next_refresh);
+        let commit = self.next_commit.filter(|_| !self.committing);
+        let others = [self.member.next_deadline(), poll, refresh, commit].into_iter().flatten();
+        others.min().unwrap_or_else(|| Instant::now() + self.group.cluster.config().metadata_max_age)
     }
 
     /// Takes in what the program does: asks for records, does not ask any more, closes the consumer.
