@@ -54,8 +54,23 @@ static MEMBER: [Field; 8] = [
     field("assignment", Kind::Bytes, 0, LAST),
 ];
 
+static TARGET: [Field; 2] = [
+    field("topic_id", Kind::Uuid, 0, LAST),
+    field("partitions", Kind::Array { element: &Kind::Int32, least: 4 }, 0, LAST),
+];
+
+static ASSIGNED: [Field; 3] = [
+    field("topic_id", Kind::Uuid, 0, LAST),
+    field("partitions", Kind::Array { element: &Kind::Int32, least: 4 }, 0, LAST),
+    tagged(nullable(field("assignment_epochs", Kind::Array { element: &Kind::Int32, least: 4 }, 0, LAST), 0), 0),
+];
+
+static GROUP_KEY: [Field; 1] = [field("group_id", Kind::String, 0, LAST)];
+
+static MEMBER_KEY: [Field; 2] = [field("group_id", Kind::String, 0, LAST), field("member_id", Kind::String, 0, LAST)];
+
 /// By the number in front of a key: the key, and the value.
-static TYPES: [(i16, Message, Message); 2] = [
+static TYPES: [(i16, Message, Message); 9] = [
     (
         1,
         message("OffsetCommitKey", LAST, 0, {
@@ -92,6 +107,94 @@ static TYPES: [(i16, Message, Message); 2] = [
                 nullable(field("leader", Kind::String, 0, LAST), 0),
                 field("current_state_timestamp", Kind::Int64, 2, LAST),
                 field("members", Kind::Array { element: &Kind::Struct(&MEMBER), least: 16 }, 0, LAST),
+            ];
+            &TABLE
+        }),
+    ),
+    (
+        3,
+        message("ConsumerGroupMetadataKey", LAST, 0, &GROUP_KEY),
+        message("ConsumerGroupMetadataValue", 0, 0, {
+            static TABLE: [Field; 2] =
+                [field("epoch", Kind::Int32, 0, LAST), tagged(field("metadata_hash", Kind::Int64, 0, LAST), 0)];
+            &TABLE
+        }),
+    ),
+    (
+        4,
+        message("ConsumerGroupPartitionMetadataKey", LAST, 0, &GROUP_KEY),
+        message("ConsumerGroupPartitionMetadataValue", 0, 0, &[]),
+    ),
+    (
+        5,
+        message("ConsumerGroupMemberMetadataKey", LAST, 0, &MEMBER_KEY),
+        message("ConsumerGroupMemberMetadataValue", 0, 0, {
+            // Besides, `ClassicMemberMetadata` as tag 0, which is kept as bytes: a struct that is null is one zero byte
+            // there, and nowhere else.
+            static TABLE: [Field; 8] = [
+                nullable(field("instance_id", Kind::String, 0, LAST), 0),
+                nullable(field("rack_id", Kind::String, 0, LAST), 0),
+                field("client_id", Kind::String, 0, LAST),
+                field("client_host", Kind::String, 0, LAST),
+                field("subscribed_topic_names", Kind::Array { element: &Kind::String, least: 1 }, 0, LAST),
+                nullable(field("subscribed_topic_regex", Kind::String, 0, LAST), 0),
+                field("rebalance_timeout_ms", Kind::Int32, 0, LAST),
+                nullable(field("server_assignor", Kind::String, 0, LAST), 0),
+            ];
+            &TABLE
+        }),
+    ),
+    (
+        6,
+        message("ConsumerGroupTargetAssignmentMetadataKey", LAST, 0, &GROUP_KEY),
+        message("ConsumerGroupTargetAssignmentMetadataValue", 0, 0, {
+            static TABLE: [Field; 2] = [
+                field("assignment_epoch", Kind::Int32, 0, LAST),
+                tagged(field("assignment_timestamp", Kind::Int64, 0, LAST), 0),
+            ];
+            &TABLE
+        }),
+    ),
+    (
+        7,
+        message("ConsumerGroupTargetAssignmentMemberKey", LAST, 0, &MEMBER_KEY),
+        message("ConsumerGroupTargetAssignmentMemberValue", 0, 0, {
+            static TABLE: [Field; 1] =
+                [field("topic_partitions", Kind::Array { element: &Kind::Struct(&TARGET), least: 17 }, 0, LAST)];
+            &TABLE
+        }),
+    ),
+    (
+        8,
+        message("ConsumerGroupCurrentMemberAssignmentKey", LAST, 0, &MEMBER_KEY),
+        message("ConsumerGroupCurrentMemberAssignmentValue", 0, 0, {
+            static TABLE: [Field; 5] = [
+                field("member_epoch", Kind::Int32, 0, LAST),
+                field("previous_member_epoch", Kind::Int32, 0, LAST),
+                field("state", Kind::Int8, 0, LAST),
+                field("assigned_partitions", Kind::Array { element: &Kind::Struct(&ASSIGNED), least: 17 }, 0, LAST),
+                field(
+                    "partitions_pending_revocation",
+                    Kind::Array { element: &Kind::Struct(&ASSIGNED), least: 17 },
+                    0,
+                    LAST,
+                ),
+            ];
+            &TABLE
+        }),
+    ),
+    (
+        16,
+        message("ConsumerGroupRegularExpressionKey", LAST, 0, {
+            static TABLE: [Field; 2] =
+                [field("group_id", Kind::String, 0, LAST), field("regular_expression", Kind::String, 0, LAST)];
+            &TABLE
+        }),
+        message("ConsumerGroupRegularExpressionValue", 0, 0, {
+            static TABLE: [Field; 3] = [
+                field("topics", Kind::Array { element: &Kind::String, least: 1 }, 0, LAST),
+                field("version", Kind::Int64, 0, LAST),
+                field("timestamp", Kind::Int64, 0, LAST),
             ];
             &TABLE
         }),

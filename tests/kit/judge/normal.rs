@@ -162,6 +162,10 @@ pub const RULES: &[Rule] = &[
     rule(Some(OF_COORDINATOR), "value.commit_timestamp", How::Mask, "a time"),
     rule(Some(OF_COORDINATOR), "value.expire_timestamp", How::Mask, "a time"),
     rule(Some(OF_COORDINATOR), "value.current_state_timestamp", How::Mask, "a time"),
+    rule(Some(OF_COORDINATOR), "value.assignment_timestamp", How::Mask, "a time"),
+    rule(Some(OF_COORDINATOR), "value.timestamp", How::Mask, "a time"),
+    rule(Some(OF_COORDINATOR), "value.version", How::Mask, "an offset of the metadata log"),
+    rule(Some(OF_COORDINATOR), "value.metadata_hash", How::Mask, "ids of topics are in it"),
     rule(Some(OF_COORDINATOR), "value.members", How::Sort, "ClassicGroup has a hash map of members"),
 ];
 
@@ -346,7 +350,12 @@ impl<'a> Seen<'a> {
         let of_coordinator: Option<Vec<_>> = batches.iter().map(coordinator_records::decode).collect();
         if let Some(records) = of_coordinator.filter(|records| !records.is_empty()) {
             // Kafka gathers what it writes within `group.coordinator.append.linger.ms`: where a batch ends is chance.
-            let records = records.into_iter().flatten().map(|record| self.normalize(OF_COORDINATOR, "", record));
+            let mut records: Vec<_> = records.into_iter().flatten().collect();
+            // Of several members at once a consumer group writes in the order of its hash tables.
+            for members in records.chunk_by_mut(|one, other| one["record"] == other["record"] && is_of_member(one)) {
+                members.sort_by_cached_key(|record| format!("{:?}", record["key"]));
+            }
+            let records = records.into_iter().map(|record| self.normalize(OF_COORDINATOR, "", record));
             return value!({ records: records.collect::<Vec<_>>() });
         }
         let batches: Vec<_> = batches.into_iter().map(|batch| self.batch(batch)).collect();
@@ -397,6 +406,11 @@ fn without_offsets(partition: Value) -> Value {
 
 /// The length of `8-4-4-4-12`.
 const UUID_LENGTH: usize = 36;
+
+/// Whether a record of a coordinator is about one member of a consumer group.
+fn is_of_member(record: &Value) -> bool {
+    matches!(&record["key"], Value::Struct(fields) if fields.iter().any(|(name, _)| *name == "member_id"))
+}
 
 /// Whether a text is an id as Kafka writes one; names of a run are longer.
 fn is_given_id(text: &str) -> bool {

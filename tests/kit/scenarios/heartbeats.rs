@@ -185,6 +185,35 @@ pub(super) async fn upgrade(run: &mut Run) {
     consumers::delete(run, &group, &[&member]).await;
 }
 
+/// What the life of a consumer group leaves in the log of its coordinator, with a member of the classic protocol in it.
+pub(super) async fn records(run: &mut Run) {
+    let topic = run.topic("t", 4, &[]).await;
+    let group = consumers::group(run, "a").await;
+    let log = members::CoordinatorLog::begin(run, &group).await;
+    let mut first = Consumer {
+        instance_id: Some("i".to_owned()),
+        rack_id: Some("r".to_owned()),
+        server_assignor: Some("uniform"),
+        ..Consumer::new(&group, &run.name("m1"), &[&topic.name])
+    };
+    first.heard(&run.step("a static member", first.join()).await);
+    let mut classic = Member { member_id: run.name("c"), ..members::consumer(&group, &topic.name, &[]) };
+    members::join(run, &mut classic).await;
+    consumers::settle(run, &mut [&mut first]).await;
+    members::join(run, &mut classic).await;
+    members::leave(run, &classic).await;
+    run.step("it leaves for a while", first.at(-2).beat()).await;
+    let mut second = Consumer { member_id: run.name("m2"), ..first.clone() };
+    second.heard(&run.step("it is back", second.join()).await);
+    members::join(run, &mut classic).await;
+    run.step("the consumer leaves", second.at(-1).beat()).await;
+    let mut third = Consumer::new(&group, &run.name("m3"), &[&topic.name]);
+    third.heard(&run.step("another one upgrades the group", third.join()).await);
+    members::leave(run, &classic).await;
+    consumers::delete(run, &group, &[&third]).await;
+    log.step(run, "what is in the log").await;
+}
+
 fn describe(groups: &[&str], operations: bool) -> Value {
     let groups: Vec<_> = groups.iter().map(|group| Value::from(*group)).collect();
     value!({ group_ids: groups, include_authorized_operations: operations })

@@ -105,7 +105,7 @@ scenarios! {
     GET_TELEMETRY_SUBSCRIPTIONS "I.9": controllers::subscriptions common::get_telemetry_subscriptions;
     PUSH_TELEMETRY "I.9": controllers::push common::push_telemetry;
     CONSUMER_GROUP_HEARTBEAT "F.1 to F.10": heartbeats::usual heartbeats::refusals heartbeats::statics heartbeats::patterns
-        heartbeats::upgrade common::consumer_group_heartbeat;
+        heartbeats::upgrade heartbeats::records common::consumer_group_heartbeat;
     CONSUMER_GROUP_DESCRIBE "F.11": heartbeats::describes common::consumer_group_describe;
 }
 
