@@ -7,6 +7,7 @@
 //! - `metadata`, `cluster`: topics and nodes as clients see them; FindCoordinator, DescribeCluster
 //! - `create_topics`, `delete_topics`, `create_partitions`, `delete_records`: what is refused, and in which words
 //! - `describe_configs`, `alter_configs`: topic and broker configs
+//! - `administration`: what tools ask besides: directories, quotas, features and more
 //! - `produce`, `batches`, `compression`, `idempotence`: what is written, and what comes of it
 //! - `compaction`: what a cleaner leaves of a log, and how it is read
 //! - `fetch`, `fetch_sessions`, `offsets`: what is read
@@ -18,6 +19,7 @@ mod ask;
 mod code;
 mod member;
 
+mod administration;
 mod alter_configs;
 mod api_versions;
 mod batches;
