@@ -30,6 +30,7 @@ pub const EXPLAINED: &[Explained] = &[
     entry("nodes.api_versions", "*", "api_keys[*].max_version", CODEC),
     entry("nodes.api_versions", "*", "finalized_features", FEATURES),
     entry("nodes.api_versions", "*", "supported_features", FEATURES),
+    entry("leaders_of_nodes.log_dirs", "*", "results[0].*_bytes", VOLUMES),
     entry("log_dirs.describe", "*", "results[0].*_bytes", VOLUMES),
     entry("offsets.producer_ids", "*, transactional", "error_code", "transactions are not modelled"),
     entry("produce.request_refusals", "null records", "", "Kafka never answers; a hang helps nobody"),

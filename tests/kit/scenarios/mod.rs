@@ -18,6 +18,7 @@ mod groups;
 mod groups_of_nodes;
 mod heartbeats;
 mod leaders;
+mod leaders_of_nodes;
 mod log_dirs;
 mod members;
 mod mixed;
@@ -140,6 +141,12 @@ scenarios! {
     LIST_GROUPS "E.13": groups_of_nodes::lists;
     DELETE_GROUPS "E.13": groups_of_nodes::deletes;
     OFFSET_DELETE "E.13": groups_of_nodes::offset_deletes;
+    ELECT_LEADERS "I.6": leaders_of_nodes::elections;
+    ALTER_PARTITION_REASSIGNMENTS "I.6": leaders_of_nodes::reassignments;
+    LIST_PARTITION_REASSIGNMENTS "I.6": leaders_of_nodes::list;
+    DESCRIBE_LOG_DIRS "I.6": leaders_of_nodes::log_dirs;
+    ALTER_REPLICA_LOG_DIRS "I.6": leaders_of_nodes::moves;
+    DESCRIBE_PRODUCERS "G.9": leaders_of_nodes::producers;
 }
 
 /// The versions of an API that are asked: all that Kafka advertises and the mock as well.
