@@ -88,8 +88,6 @@ mod held;
 mod log;
 mod logs;
 mod state;
-#[expect(unused_imports, reason = "nothing serves transactions yet")]
-#[cfg_attr(not(test), expect(dead_code, reason = "nothing serves transactions yet"))]
 mod txn;
 
 // ground

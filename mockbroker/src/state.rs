@@ -1,8 +1,9 @@
 //! The whole state of the cluster: what sits behind the engine's one lock. A composition of the core, no rules.
 //!
-//! `groups`: how the coordinator of groups and its log go together.
+//! `groups`, `transactions`: how each coordinator and its log go together.
 
 mod groups;
+mod transactions;
 
 use std::collections::BTreeMap;
 
@@ -17,9 +18,11 @@ use crate::held::HeldFetches;
 use crate::ids::IdSource;
 use crate::logs::{CleaningRound, Logs, Retained};
 use crate::time::Timestamp;
+use crate::txn::TransactionCoordinator;
 use crate::types::{NodeId, PartitionId, Ticket, TopicId};
 
 pub(crate) use self::groups::Outcome;
+use self::transactions::MarkerQueue;
 
 /// Everything the cluster knows.
 #[derive(Debug)]
@@ -35,6 +38,9 @@ pub(crate) struct State {
     pub(crate) groups: GroupCoordinator,
     /// Clients that tell of themselves.
     pub(crate) telemetry: Telemetry,
+    /// How far transactions are. To be read; what changes it is in [`State::step_transactions`] and its like.
+    pub(crate) transactions: TransactionCoordinator,
+    markers: MarkerQueue,
     /// Where new ids come from.
     pub(crate) ids: IdSource,
     next_ticket: u64,
@@ -50,6 +56,8 @@ impl State {
             held: HeldFetches::default(),
             groups: GroupCoordinator::default(),
             telemetry: Telemetry::default(),
+            transactions: TransactionCoordinator::default(),
+            markers: MarkerQueue::default(),
             ids,
             next_ticket: 0,
             sessions: BTreeMap::new(),

@@ -22,6 +22,7 @@ pub(crate) const INVALID_REQUEST: i16 = 42;
 pub(crate) const POLICY_VIOLATION: i16 = 44;
 pub(crate) const OUT_OF_ORDER_SEQUENCE_NUMBER: i16 = 45;
 pub(crate) const INVALID_PRODUCER_EPOCH: i16 = 47;
+pub(crate) const CONCURRENT_TRANSACTIONS: i16 = 51;
 pub(crate) const TRANSACTIONAL_ID_AUTHORIZATION_FAILED: i16 = 53;
 pub(crate) const NON_EMPTY_GROUP: i16 = 68;
 pub(crate) const GROUP_ID_NOT_FOUND: i16 = 69;

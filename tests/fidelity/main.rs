@@ -10,6 +10,7 @@
 //! - `administration`: what tools ask besides: directories, quotas, features and more
 //! - `produce`, `batches`, `compression`, `idempotence`: what is written, and what comes of it
 //! - `compaction`: what a cleaner leaves of a log, and how it is read
+//! - `transactions`, `transactional_offsets`: both generations of the protocol, with `transactional` for what they share
 //! - `fetch`, `fetch_sessions`, `offsets`: what is read
 //! - `groups_classic`: members of a group that come, wait, and go; what they commit
 //!
@@ -39,3 +40,6 @@ mod idempotence;
 mod metadata;
 mod offsets;
 mod produce;
+mod transactional;
+mod transactional_offsets;
+mod transactions;

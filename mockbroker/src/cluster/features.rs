@@ -27,7 +27,7 @@ static FEATURES: &[Feature] = &[
     Feature { name: "metadata.version", min: 7, max: 30, level: 30, modelled: true },
     Feature { name: "share.version", min: 0, max: 1, level: 1, modelled: false },
     Feature { name: "streams.version", min: 0, max: 1, level: 1, modelled: false },
-    Feature { name: "transaction.version", min: 0, max: 2, level: 2, modelled: false },
+    Feature { name: "transaction.version", min: 0, max: 2, level: 2, modelled: true },
     Feature { name: "eligible.leader.replicas.version", min: 0, max: 1, level: 1, modelled: false },
 ];
 

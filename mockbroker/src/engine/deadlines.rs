@@ -52,7 +52,8 @@ impl Shared {
     pub(super) fn next_deadline(&self) -> Timestamp {
         let held = self.state.held.next_deadline().unwrap_or(Timestamp::MAX);
         let groups = self.state.groups.next_deadline().unwrap_or(Timestamp::MAX);
-        held.min(groups).min(self.chores.next_deadline(&self.state))
+        let transactions = self.state.transactions.next_deadline().unwrap_or(Timestamp::MAX);
+        held.min(groups).min(transactions).min(self.chores.next_deadline(&self.state))
     }
 
     fn tick(&mut self, now: Timestamp) {
@@ -62,6 +63,10 @@ impl Shared {
         if self.state.groups.next_deadline().is_some_and(|deadline| deadline <= now) {
             let outcome = self.state.expire_groups(now);
             self.carry_out(follow(outcome).collect(), now);
+        }
+        if self.state.transactions.next_deadline().is_some_and(|deadline| deadline <= now) {
+            let moved = self.state.expire_transactions(now);
+            self.tell_moved(moved, now);
         }
         if self.chores.next_retention <= now {
             let interval_ms = self.state.cluster.settings().log_retention_check_interval_ms;
@@ -77,7 +82,13 @@ impl Shared {
         }
     }
 
-    fn tell_moved(&mut self, moved: Vec<(TopicId, PartitionId)>, now: Timestamp) {
+    /// Writes the markers of transactions that have been decided, now that whoever decided has been answered.
+    fn write_markers(&mut self, now: Timestamp) {
+        let moved = self.state.write_markers(now);
+        self.tell_moved(moved, now);
+    }
+
+    pub(super) fn tell_moved(&mut self, moved: Vec<(TopicId, PartitionId)>, now: Timestamp) {
         let effects = moved.into_iter().map(|(topic_id, partition)| Effect::PartitionMoved(topic_id, partition));
         self.carry_out(effects.collect(), now);
     }
@@ -106,6 +117,7 @@ impl Engine {
         let now = self.now();
         let mut shared = self.lock();
         shared.tick(now);
+        shared.write_markers(now);
         let cleans = shared.starts_cleaning(now);
         let next = shared.next_deadline();
         assert!(next > now, "a deadline is left at {next:?} after the tick of {now:?}");
@@ -133,14 +145,15 @@ impl Engine {
         if shared.next_deadline() <= now {
             shared.tick(now);
         }
-        if shared.next_deadline() < shared.armed {
+        if shared.next_deadline() < shared.armed || shared.state.has_markers() {
             self.alarm.notify_one();
         }
     }
 
-    /// Decides how long to sleep.
+    /// Does what was left for after the answers, and decides how long to sleep.
     fn arm(&self) -> Timestamp {
         let mut shared = self.lock();
+        shared.write_markers(self.now());
         shared.armed = shared.next_deadline();
         shared.armed
     }

@@ -20,6 +20,8 @@ impl Shared {
                     self.answer_held(topic_id, partition, now);
                     let outcome = self.state.on_leader_moved(topic_id, partition, now);
                     self.carry_out(follow(outcome).collect(), now);
+                    let moved = self.state.reload_transactions(topic_id, partition, now);
+                    self.tell_moved(moved, now);
                 }
             }
         }

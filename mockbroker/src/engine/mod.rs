@@ -98,6 +98,7 @@ impl Engine {
         let clock = clock::Running::start(clock);
         let loaded = state.load_groups(clock.now());
         debug_assert!(loaded.answers.is_empty() && loaded.moved.is_empty(), "nobody waits yet: {loaded:?}");
+        state.begin_transactions(clock.now());
         let (chores, faults) = (Chores::new(&state, clock.now()), Faults::new(state.ids.seed()));
         Arc::new(Self {
             shared: Mutex::new(Shared { state, parked: Parked::default(), chores, faults, armed: Timestamp::MAX }),

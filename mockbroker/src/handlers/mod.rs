@@ -1,6 +1,8 @@
 //! One file per API: wire types in, wire types out. The table is closed and in key order; the ApiVersions answer is
 //! computed from it, so the broker cannot advertise what it does not serve.
 
+mod add_offsets_to_txn;
+mod add_partitions_to_txn;
 mod alter_client_quotas;
 mod alter_configs;
 mod alter_partition_reassignments;
@@ -27,8 +29,10 @@ mod describe_log_dirs;
 mod describe_producers;
 mod describe_quorum;
 mod describe_topic_partitions;
+mod describe_transactions;
 mod describe_user_scram_credentials;
 mod elect_leaders;
+mod end_txn;
 pub(crate) mod fetch;
 mod find_coordinator;
 mod get_telemetry_subscriptions;
@@ -42,6 +46,7 @@ mod list_config_resources;
 mod list_groups;
 mod list_offsets;
 mod list_partition_reassignments;
+mod list_transactions;
 mod metadata;
 mod offset_commit;
 mod offset_delete;
@@ -58,7 +63,10 @@ mod sync_group;
 pub(crate) mod table;
 #[cfg(test)]
 mod testing;
+mod transactions;
+mod txn_offset_commit;
 mod update_features;
+mod write_txn_markers;
 
 use std::net::IpAddr;
 

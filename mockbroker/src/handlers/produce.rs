@@ -5,7 +5,7 @@
 //!
 //! Versions: v5 log start offset; v7 zstd; v8 record errors; v9 flexible; v10 the current leader (KIP-951); v12 adds
 //! partitions to transactions implicitly (KIP-890); v13 topic ids (KIP-516).
-//! Not modelled: transactions; a transactional batch gets what Kafka says of an unknown transactional id.
+//! Not modelled: an authorizer; the broker does not try again by itself where a transaction is just ending.
 //! Source: ProduceRequest.json; KIP-98, KIP-467; KafkaApis.handleProduceRequest, ReplicaManager.appendRecords.
 
 use std::collections::BTreeSet;
@@ -23,10 +23,12 @@ use kafka_protocol::protocol::StrBytes;
 use super::{Answer, Api, Ctx, Effect};
 use crate::cluster::{Partition, TopicConfig};
 use crate::error::Close;
-use crate::log::{self, Appended, Rejected, ValidBatch};
+use crate::log::{self, Appended, Joining, Rejected, ValidBatch};
 use crate::state::State;
 use crate::time::Timestamp;
 use crate::types::{PartitionId, TopicId, TopicName};
+
+mod transactional;
 
 pub(super) const API: Api = Api::new::<ProduceRequest>(3, 13);
 
@@ -63,6 +65,8 @@ struct Target {
 struct Outcome {
     /// The log, if there is one.
     target: Option<Target>,
+    /// What a batch of a transaction says of it, well-formed or not: its partition joins all the same.
+    joining: Option<Joining>,
     batch: Result<ValidBatch, Rejected>,
 }
 
@@ -164,17 +168,22 @@ pub(crate) fn check(admitted: Admitted, version: i16, now: Timestamp) -> Checked
     let mut outcomes: Vec<_> = data
         .zip(verdicts)
         .map(|(data, verdict)| match verdict {
-            Verdict::Unknown(error) => Outcome { target: None, batch: Err(Rejected::from(error)) },
+            Verdict::Unknown(error) => Outcome { target: None, joining: None, batch: Err(Rejected::from(error)) },
             Verdict::Known { log, refusal } => {
-                let checked = check_one(data.records.take(), facts, &log, refusal, now);
+                let mut joining = None;
+                let checked = check_one(data.records.take(), facts, &log, refusal, now, &mut joining);
                 let batch = checked.map_err(|rejected| rejected.in_partition(&log.topic, log.partition));
-                Outcome { target: Some(log), batch }
+                Outcome { target: Some(log), joining, batch }
             }
         })
         .collect();
     let mut refusals = outcomes.iter().filter_map(|outcome| outcome.batch.as_ref().err());
-    if let Some(rejected) = refusals.find(|rejected| rejected.whole_request).cloned() {
-        outcomes.iter_mut().for_each(|outcome| outcome.batch = Err(rejected.clone()));
+    let rejected = refusals.find(|rejected| rejected.whole_request).cloned();
+    let rejected = rejected.or_else(|| transactional::several_producers(outcomes.iter().filter_map(|it| it.joining)));
+    if let Some(rejected) = rejected {
+        for outcome in &mut outcomes {
+            (outcome.batch, outcome.joining) = (Err(rejected.clone()), None);
+        }
     }
     Checked { request, outcomes }
 }
@@ -193,6 +202,7 @@ fn check_one(
     target: &Target,
     refusal: Option<ResponseError>,
     now: Timestamp,
+    joining: &mut Option<Joining>,
 ) -> Result<ValidBatch, Rejected> {
     // Kafka's append step fails on a null, and with it the whole request (KafkaApis.handleError).
     let records = records.ok_or_else(|| Rejected::whole_request(ResponseError::UnknownServerError, None))?;
@@ -203,9 +213,13 @@ fn check_one(
     if !(-1..=1).contains(&request.acks) {
         return Err(ResponseError::InvalidRequiredAcks.into());
     }
-    if batch.is_transactional() {
-        // No coordinator of this cluster ever gave out a transactional id.
-        return Err(ResponseError::InvalidProducerIdMapping.into());
+    if batch.is_transactional() && batch.has_producer_id() && refusal != Some(ResponseError::NotLeaderOrFollower) {
+        *joining = Some(Joining {
+            producer_id: batch.producer_id(),
+            producer_epoch: batch.producer_epoch(),
+            base_sequence: batch.base_sequence(),
+            supports_epoch_bump: request.version >= transactional::IMPLICIT_VERSION,
+        });
     }
     match refusal {
         Some(error) => Err(error.into()),
@@ -215,13 +229,16 @@ fn check_one(
 
 /// Third step, under the lock again: leadership may have moved since, so it is asked once more.
 pub(crate) fn append(state: &mut State, ctx: &mut Ctx<'_>, checked: Checked) -> Answer<ProduceResponse> {
-    let Checked { request, outcomes } = checked;
+    let Checked { request, mut outcomes } = checked;
+    if outcomes.iter().any(|outcome| outcome.joining.is_some()) {
+        transactional::join(state, ctx, &request, &mut outcomes);
+    }
     let acks = request.acks;
     let mut moved_leaders = Vec::new();
     let mut all_well = true;
     let partitions: Vec<_> = outcomes
         .into_iter()
-        .map(|Outcome { target, batch }| {
+        .map(|Outcome { target, batch, .. }| {
             let appended = batch.and_then(|batch| {
                 let target = target.as_ref().expect("a batch is only checked for a log");
                 let appended = append_one(state, ctx, target, batch, acks);

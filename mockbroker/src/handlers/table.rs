@@ -107,6 +107,11 @@ table! {
     21 DeleteRecords delete_records DeleteRecordsRequest => DeleteRecordsResponse;
     22 InitProducerId init_producer_id InitProducerIdRequest => InitProducerIdResponse;
     23 OffsetForLeaderEpoch offset_for_leader_epoch OffsetForLeaderEpochRequest => OffsetForLeaderEpochResponse;
+    24 AddPartitionsToTxn add_partitions_to_txn AddPartitionsToTxnRequest => AddPartitionsToTxnResponse;
+    25 AddOffsetsToTxn add_offsets_to_txn AddOffsetsToTxnRequest => AddOffsetsToTxnResponse;
+    26 EndTxn end_txn EndTxnRequest => EndTxnResponse;
+    27 WriteTxnMarkers write_txn_markers WriteTxnMarkersRequest => WriteTxnMarkersResponse;
+    28 TxnOffsetCommit txn_offset_commit TxnOffsetCommitRequest => TxnOffsetCommitResponse;
     29 DescribeAcls describe_acls DescribeAclsRequest => DescribeAclsResponse;
     30 CreateAcls create_acls CreateAclsRequest => CreateAclsResponse;
     31 DeleteAcls delete_acls DeleteAclsRequest => DeleteAclsResponse;
@@ -129,6 +134,8 @@ table! {
     57 UpdateFeatures update_features UpdateFeaturesRequest => UpdateFeaturesResponse;
     60 DescribeCluster describe_cluster DescribeClusterRequest => DescribeClusterResponse;
     61 DescribeProducers describe_producers DescribeProducersRequest => DescribeProducersResponse;
+    65 DescribeTransactions describe_transactions DescribeTransactionsRequest => DescribeTransactionsResponse;
+    66 ListTransactions list_transactions ListTransactionsRequest => ListTransactionsResponse;
     68 ConsumerGroupHeartbeat consumer_group_heartbeat ConsumerGroupHeartbeatRequest => ConsumerGroupHeartbeatResponse;
     69 ConsumerGroupDescribe consumer_group_describe ConsumerGroupDescribeRequest => ConsumerGroupDescribeResponse;
     71 GetTelemetrySubscriptions get_telemetry_subscriptions GetTelemetrySubscriptionsRequest => GetTelemetrySubscriptionsResponse;

@@ -29,7 +29,6 @@ impl PartitionLog {
     ///
     /// INVALID_PRODUCER_EPOCH, TRANSACTION_COORDINATOR_FENCED: an older coordinator, or one that does not know how the
     /// producer has gone on.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the transaction coordinator is not wired up yet"))]
     pub(crate) fn append_marker(
         &mut self,
         marker: &Marker,

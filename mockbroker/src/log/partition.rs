@@ -118,7 +118,6 @@ impl PartitionLog {
     /// # Errors
     ///
     /// INVALID_PRODUCER_EPOCH if the epoch is an older one.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the transaction coordinator is not wired up yet"))]
     pub(crate) fn joins_transaction(&mut self, joining: Joining, now: Timestamp) -> Result<bool, Rejected> {
         self.producers.joins(joining, now)
     }

@@ -58,7 +58,6 @@ impl ValidBatch {
     }
 
     /// The same batch, whose transaction's coordinator said that the partition is in it.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the transaction coordinator is not wired up yet"))]
     pub(crate) fn verified(self) -> Self {
         Self { origin: Origin::Verified, ..self }
     }

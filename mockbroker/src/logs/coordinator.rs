@@ -9,7 +9,7 @@ use kafka_protocol::error::ResponseError;
 
 use super::Logs;
 use crate::cluster::{CompressionType, Topic};
-use crate::log::{Batch, BatchBuilder, NewRecord, Rejected, ValidBatch, marker_of};
+use crate::log::{self, Batch, BatchBuilder, EndMarker, NewRecord, Rejected, ValidBatch, marker_of};
 use crate::time::Timestamp;
 use crate::types::{PartitionId, ProducerId};
 
@@ -22,6 +22,18 @@ pub(crate) struct CoordinatorRecord {
 
 /// The transaction that records belong to: whose it is, and at which epoch.
 pub(crate) type Transaction = (ProducerId, i16);
+
+/// A marker that ends a transaction in one partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Marker {
+    pub(crate) producer_id: i64,
+    pub(crate) producer_epoch: i16,
+    pub(crate) is_commit: bool,
+    /// Of the coordinator that decided.
+    pub(crate) coordinator_epoch: i32,
+    /// Its epoch is the one after that of the transaction's records (transaction version 2).
+    pub(crate) bumps_epoch: bool,
+}
 
 /// What a coordinator reads back from its log, in the order of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +73,49 @@ impl Logs {
         let batch = batch.build(codec).map_err(|_| ResponseError::RecordListTooLarge)?;
         let log = self.partition_mut(topic.id(), partition).ok_or(ResponseError::UnknownTopicOrPartition)?;
         log.append(ValidBatch::of_broker(batch), topic.config(), now).map(drop)
+    }
+
+    /// Appends the record of a transaction: a batch of its own, not compressed whatever the topic says, without a sequence
+    /// (`TransactionStateManager.appendTransactionToLog`).
+    ///
+    /// # Errors
+    /// What the log says of a batch that it cannot take.
+    pub(crate) fn append_of_transactions(
+        &mut self,
+        topic: &Topic,
+        partition: PartitionId,
+        record: &CoordinatorRecord,
+        now: Timestamp,
+    ) -> Result<(), Rejected> {
+        let mut batch = BatchBuilder::new();
+        let CoordinatorRecord { key, value } = record;
+        batch.push(NewRecord {
+            timestamp: now.as_millis(),
+            key: Some(&key[..]),
+            value: value.as_deref(),
+            headers: &[],
+        });
+        let batch = batch.build(CompressionType::Uncompressed).map_err(|_| ResponseError::RecordListTooLarge)?;
+        let log = self.partition_mut(topic.id(), partition).ok_or(ResponseError::UnknownTopicOrPartition)?;
+        log.append(ValidBatch::of_broker(batch), topic.config(), now).map(drop)
+    }
+
+    /// Appends a marker.
+    ///
+    /// # Errors
+    /// INVALID_PRODUCER_EPOCH, TRANSACTION_COORDINATOR_FENCED; UNKNOWN_TOPIC_OR_PARTITION.
+    pub(crate) fn append_marker(
+        &mut self,
+        topic: &Topic,
+        partition: PartitionId,
+        marker: &Marker,
+        now: Timestamp,
+    ) -> Result<(), ResponseError> {
+        let Marker { producer_id, producer_epoch, is_commit, coordinator_epoch, bumps_epoch } = *marker;
+        let end = EndMarker { is_commit, coordinator_epoch };
+        let marker = log::Marker { producer_id, producer_epoch, end, bumps_epoch };
+        let log = self.partition_mut(topic.id(), partition).ok_or(ResponseError::UnknownTopicOrPartition)?;
+        log.append_marker(&marker, topic.config(), now).map(drop)
     }
 
     /// All that the log of a coordinator's partition holds. What does not decode is left out: nobody but a coordinator can

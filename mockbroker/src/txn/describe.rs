@@ -44,6 +44,15 @@ pub(crate) struct ListFilter {
     pub(crate) pattern: Option<Regex>,
 }
 
+/// A pattern that a whole transactional id must match.
+///
+/// # Errors
+///
+/// If it is none.
+pub(crate) fn pattern(text: &str) -> Result<Regex, regex::Error> {
+    Regex::new(&format!("^(?:{text})$"))
+}
+
 impl TransactionCoordinator {
     /// How far the transaction of `transactional_id` is; `None` if nothing is known of it.
     pub(crate) fn describe(&self, transactional_id: &StrBytes) -> Option<DescribedTransaction> {

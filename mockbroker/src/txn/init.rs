@@ -9,6 +9,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::metadata::{Metadata, is_exhausted};
 use super::{Answer, Ctx, Effect, TransactionCoordinator, TransactionState};
+use crate::cluster::BrokerConfig;
 
 impl TransactionCoordinator {
     pub(super) fn init_producer_id(
@@ -19,7 +20,7 @@ impl TransactionCoordinator {
         expected: Option<(i64, i16)>,
         out: &mut Vec<Effect>,
     ) -> Answer {
-        if timeout_ms <= 0 || i64::from(timeout_ms) > ctx.config.transaction_max_timeout_ms {
+        if !is_valid_timeout(timeout_ms, ctx.config) {
             return Err(ResponseError::InvalidTransactionTimeout);
         }
         let current = match self.known(transactional_id) {
@@ -83,6 +84,11 @@ impl TransactionCoordinator {
         self.remember_last_epoch(transactional_id, last_epoch);
         Ok(answer)
     }
+}
+
+/// Whether a transaction may take so long (`transaction.max.timeout.ms`).
+pub(crate) fn is_valid_timeout(timeout_ms: i32, config: &BrokerConfig) -> bool {
+    timeout_ms > 0 && i64::from(timeout_ms) <= config.transaction_max_timeout_ms
 }
 
 /// A producer may come back with the current id, with the previous one if its epochs were used up, and with anything if the

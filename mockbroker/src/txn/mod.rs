@@ -36,14 +36,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::protocol::StrBytes;
 
-pub(crate) use self::describe::{DescribedTransaction, ListFilter, ListedTransaction};
+pub(crate) use self::describe::{ListFilter, pattern};
+pub(crate) use self::init::is_valid_timeout;
 pub(crate) use self::metadata::{Metadata, TopicPartition};
-pub(crate) use self::record::{Malformed, Record};
+pub(crate) use self::record::Record;
 pub(crate) use self::state::TransactionState;
 use self::timers::Timers;
 use crate::cluster::BrokerConfig;
 use crate::ids::IdSource;
 use crate::time::Timestamp;
+
+/// The feature whose level decides what the coordinator itself does, and what clients may.
+pub(crate) const FEATURE: &str = "transaction.version";
 
 /// The largest epoch that a client is told. The one after it is the coordinator's, to fence with.
 const LAST_EPOCH: i16 = i16::MAX - 1;
@@ -195,11 +199,23 @@ impl TransactionCoordinator {
         }
     }
 
-    /// After a fold of all records: what was prepared goes on to be completed.
-    pub(crate) fn load(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
-        let is_prepared = |metadata: &Metadata| metadata.state.is_prepared();
-        let prepared: Vec<_> =
-            self.hard.iter().filter(|(_, metadata)| is_prepared(metadata)).map(|(id, _)| id.clone()).collect();
+    /// Gives up the ids that `is_lost` says: another node coordinates them now. Their records come back with
+    /// [`TransactionCoordinator::apply`].
+    pub(crate) fn unload(&mut self, is_lost: impl Fn(&str) -> bool) {
+        let lost: Vec<_> = self.hard.keys().filter(|id| is_lost(id)).cloned().collect();
+        for transactional_id in lost {
+            self.apply(&Record { transactional_id, metadata: None });
+        }
+    }
+
+    /// Takes up the ids that `is_loaded` says, whose records have been applied: what was prepared goes on to be completed.
+    pub(crate) fn load(&mut self, now: Timestamp, is_loaded: impl Fn(&str) -> bool, out: &mut Vec<Effect>) {
+        let prepared: Vec<_> = self
+            .hard
+            .iter()
+            .filter(|(id, metadata)| metadata.state.is_prepared() && is_loaded(id))
+            .map(|(id, _)| id.clone())
+            .collect();
         for transactional_id in prepared {
             self.begin_completion(&transactional_id, now, out);
         }

@@ -23,6 +23,7 @@ pub const EXPLAINED: &[Explained] = &[
     entry("common.api_versions", "*", "api_keys[*].max_version", CODEC),
     entry("common.api_versions", "*", "finalized_features", FEATURES),
     entry("common.api_versions", "*", "supported_features", FEATURES),
+    entry("common.add_partitions_to_txn", "the default of every field", "", "Kafka never answers; a hang helps nobody"),
     entry("common.describe_log_dirs", "*", "results[0].*_bytes", VOLUMES),
     entry("common.describe_log_dirs", "a version too high", "", CODEC),
     entry("common.list_offsets", "a version too high", "", CODEC),
@@ -32,7 +33,6 @@ pub const EXPLAINED: &[Explained] = &[
     entry("nodes.api_versions", "*", "supported_features", FEATURES),
     entry("leaders_of_nodes.log_dirs", "*", "results[0].*_bytes", VOLUMES),
     entry("log_dirs.describe", "*", "results[0].*_bytes", VOLUMES),
-    entry("offsets.producer_ids", "*, transactional", "error_code", "transactions are not modelled"),
     entry("produce.request_refusals", "null records", "", "Kafka never answers; a hang helps nobody"),
 ];
 

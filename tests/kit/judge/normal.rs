@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 
-use crate::batch::{Batch, HEADER_SIZE, LOG_APPEND_TIME};
+use crate::batch::{Batch, CONTROL, HEADER_SIZE, LOG_APPEND_TIME};
 use crate::judge::transcript::{Outcome, Transcript};
 use crate::{Value, api, coordinator_records, scenarios, value};
 
@@ -77,6 +77,7 @@ const IDENTITY: &[&str] = &[
     "key",
     "user",
     "mechanism",
+    "transactional_id",
 ];
 
 /// All of them; an array that is not sorted here has an order in Kafka, which is compared. Two more hold everywhere: ids
@@ -167,6 +168,34 @@ pub const RULES: &[Rule] = &[
     rule(Some(OF_COORDINATOR), "value.version", How::Mask, "an offset of the metadata log"),
     rule(Some(OF_COORDINATOR), "value.metadata_hash", How::Mask, "ids of topics are in it"),
     rule(Some(OF_COORDINATOR), "value.members", How::Sort, "ClassicGroup has a hash map of members"),
+    rule(Some(api::END_TXN), "producer_id", How::Number(0), "the next one of a block"),
+    rule(Some(api::WRITE_TXN_MARKERS), "markers.producer_id", How::Number(0), "the next one of a block"),
+    rule(
+        Some(api::WRITE_TXN_MARKERS),
+        "markers.topics",
+        How::Sort,
+        "KafkaApis.handleWriteTxnMarkersRequest has hash maps",
+    ),
+    rule(Some(api::WRITE_TXN_MARKERS), "markers.topics.partitions", How::Sort, "as its topics"),
+    rule(Some(api::ADD_PARTITIONS_TO_TXN), "results_by_topic_v3_and_below", How::Sort, BY_PARTITION),
+    rule(
+        Some(api::ADD_PARTITIONS_TO_TXN),
+        "results_by_topic_v3_and_below.results_by_partition",
+        How::Sort,
+        BY_PARTITION,
+    ),
+    rule(Some(api::ADD_PARTITIONS_TO_TXN), "results_by_transaction.topic_results", How::Sort, BY_PARTITION),
+    rule(
+        Some(api::ADD_PARTITIONS_TO_TXN),
+        "results_by_transaction.topic_results.results_by_partition",
+        How::Sort,
+        BY_PARTITION,
+    ),
+    rule(Some(api::TXN_OFFSET_COMMIT), "topics", How::Sort, BY_PARTITION),
+    rule(Some(api::DESCRIBE_TRANSACTIONS), "transaction_states.producer_id", How::Number(0), "the next one of a block"),
+    rule(Some(api::DESCRIBE_TRANSACTIONS), "transaction_states.transaction_start_time_ms", How::Number(1), "a time"),
+    rule(Some(api::LIST_TRANSACTIONS), "transaction_states.producer_id", How::Number(0), "the next one of a block"),
+    rule(Some(api::FETCH), "*.aborted_transactions.producer_id", How::Number(0), "the next one of a block"),
 ];
 
 /// What stands for an API in the rules for records of a coordinator.
@@ -185,6 +214,10 @@ const OF_QUESTIONS: &[Rule] = &[
     rule(Some(api::PRODUCE), "*.records", How::Mask, "ids of producers are in them"),
     rule(Some(api::PUSH_TELEMETRY), "subscription_id", How::Mask, "made of the client's id, which is random"),
     rule(Some(api::ALTER_REPLICA_LOG_DIRS), "dirs.path", How::Mask, "where the broker keeps its data"),
+    rule(None, "*.producer_id", How::Mask, "the next one of a block"),
+    rule(None, "producer_id", How::Mask, "the next one of a block"),
+    rule(None, "v3_and_below_producer_id", How::Mask, "the next one of a block"),
+    rule(None, "producer_id_filters", How::Mask, "the next one of a block"),
 ];
 
 /// Configs of a broker that say where it is and not how it behaves. That they are set, and where, is compared.
@@ -367,12 +400,15 @@ impl<'a> Seen<'a> {
             -1 => Value::Int(-1),
             id => self.number("producer_id", &id.to_string()),
         };
-        let by_broker = batch.attributes & LOG_APPEND_TIME != 0;
-        let latest = if by_broker { Value::from("(masked)") } else { batch.max_timestamp.into() };
+        // A marker bears the time at which it was written.
+        let is_marker = batch.attributes & CONTROL != 0;
+        let by_broker = batch.attributes & LOG_APPEND_TIME != 0 || is_marker;
+        let time = |masked: bool, time: i64| if masked { Value::from("(masked)") } else { time.into() };
+        let (first, latest) = (time(is_marker, batch.base_timestamp), time(by_broker, batch.max_timestamp));
         value!({
             base_offset: batch.base_offset, partition_leader_epoch: batch.partition_leader_epoch,
             attributes: batch.attributes, last_offset_delta: batch.last_offset_delta,
-            base_timestamp: batch.base_timestamp, max_timestamp: latest, producer_id: producer_id,
+            base_timestamp: first, max_timestamp: latest, producer_id: producer_id,
             producer_epoch: batch.producer_epoch, base_sequence: batch.base_sequence,
             record_count: batch.record_count, payload: batch.payload,
         })

@@ -84,6 +84,24 @@ programs! {
         topic_partitions: [{ topic_id: uuid::Uuid::from_u128(7), partitions: [0] }],
     });
     consumer_group_describe |run| value!({ group_ids: [run.name("none")], include_authorized_operations: true });
+    add_partitions_to_txn |run| value!({
+        v3_and_below_transactional_id: run.name("none"), v3_and_below_topics: [{ name: run.name("none"), partitions: [0] }],
+        transactions: [{ transactional_id: run.name("none"), topics: [{ name: run.name("none"), partitions: [0] }] }],
+    });
+    add_offsets_to_txn |run| value!({ transactional_id: run.name("none"), group_id: run.name("none") });
+    end_txn |run| value!({ transactional_id: run.name("none"), committed: true });
+    write_txn_markers |run| value!({ markers: [
+        { producer_id: 7, topics: [{ name: run.name("none"), partition_indexes: [0] }] },
+    ] });
+    txn_offset_commit |run| value!({
+        transactional_id: run.name("none"), group_id: run.name("none"), generation_id: -1, member_id: "m",
+        group_instance_id: "i",
+        topics: [{ name: run.name("none"), partitions: [{ partition_index: 0, committed_metadata: "x" }] }],
+    });
+    describe_transactions |run| value!({ transactional_ids: [run.name("none")] });
+    list_transactions |_| value!({
+        state_filters: ["none"], producer_id_filters: [7], duration_filter: 1, transactional_id_pattern: "none",
+    });
     find_coordinator |_| value!({ key: "a", key_type: 7, coordinator_keys: ["a"] });
     elect_leaders |run| value!({ timeout_ms: 10_000, topic_partitions: [{ topic: run.name("none"), partitions: [0] }] });
     alter_partition_reassignments |run| value!({ timeout_ms: 10_000, topics: [

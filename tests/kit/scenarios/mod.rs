@@ -30,6 +30,7 @@ mod producers;
 mod quotas;
 mod security;
 mod topics;
+mod transactions;
 
 use std::ops::RangeInclusive;
 
@@ -76,6 +77,14 @@ scenarios! {
     LIST_CONFIG_RESOURCES "B.13": configs::list common::list_config_resources orders::list_config_resources;
     DESCRIBE_CLUSTER "B.10": cluster::describe common::describe_cluster;
     INIT_PRODUCER_ID "G.3": offsets::producer_ids common::init_producer_id;
+    // How requests are read: before there is a coordinator of transactions.
+    ADD_PARTITIONS_TO_TXN "G.4": common::add_partitions_to_txn;
+    ADD_OFFSETS_TO_TXN "G.4": common::add_offsets_to_txn;
+    END_TXN "G.5": common::end_txn;
+    WRITE_TXN_MARKERS "G.8": common::write_txn_markers;
+    TXN_OFFSET_COMMIT "G.6": common::txn_offset_commit;
+    DESCRIBE_TRANSACTIONS "G.9": common::describe_transactions;
+    LIST_TRANSACTIONS "G.9": common::list_transactions;
     FIND_COORDINATOR "B.9": cluster::coordinators cluster::coordinator_refusals common::find_coordinator;
     JOIN_GROUP "E.4, E.5, E.9": groups::join groups::join_refusals groups::join_static groups::records mixed::join mixed::downgrade common::join_group;
     SYNC_GROUP "E.6": groups::sync groups::sync_refusals mixed::sync common::sync_group;
@@ -108,6 +117,18 @@ scenarios! {
     CONSUMER_GROUP_HEARTBEAT "F.1 to F.10": heartbeats::usual heartbeats::refusals heartbeats::statics heartbeats::patterns
         heartbeats::upgrade heartbeats::records common::consumer_group_heartbeat;
     CONSUMER_GROUP_DESCRIBE "F.11": heartbeats::describes common::consumer_group_describe;
+    // Last: they make the coordinator's topic, which others are not to see.
+    INIT_PRODUCER_ID "G.3": transactions::init;
+    ADD_PARTITIONS_TO_TXN "G.4": transactions::adds;
+    ADD_OFFSETS_TO_TXN "G.4": transactions::add_offsets;
+    END_TXN "G.5": transactions::ends;
+    WRITE_TXN_MARKERS "G.8": transactions::markers;
+    TXN_OFFSET_COMMIT "G.6": transactions::offset_commits;
+    DESCRIBE_TRANSACTIONS "G.9": transactions::describes;
+    LIST_TRANSACTIONS "G.9": transactions::lists;
+    PRODUCE "C.6": transactions::produces;
+    FETCH "D.5": transactions::reads;
+    LIST_OFFSETS "D.7": transactions::stable_offsets;
 }
 
 // Only where it matters which node is asked, or how many there are.
@@ -161,4 +182,4 @@ pub fn versions(api_key: i16) -> RangeInclusive<i16> {
 
 /// APIs whose highest version the codec of the mock does not have: docs/COMPATIBILITY.md.
 pub const BEYOND_THE_CODEC: &[i16] =
-    &[api::LIST_OFFSETS, api::OFFSET_COMMIT, api::OFFSET_FETCH, api::DESCRIBE_LOG_DIRS];
+    &[api::LIST_OFFSETS, api::OFFSET_COMMIT, api::OFFSET_FETCH, api::WRITE_TXN_MARKERS, api::DESCRIBE_LOG_DIRS];

@@ -108,7 +108,7 @@ impl Kit {
         records.iter().for_each(|record| self.machine.apply(record));
         self.markers.clear();
         let mut out = Vec::new();
-        self.machine.load(self.now, &mut out);
+        self.machine.load(self.now, |_| true, &mut out);
         self.carry_out(out);
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::kit::*;
+use crate::txn::record::Malformed;
 use crate::txn::*;
 
 fn metadata() -> Metadata {
