@@ -5,7 +5,7 @@
 pre-commit: fmt-check lint unit tidy
 
 # What CI runs.
-ci: test fmt-check lint doc hostile-million fidelity-kafka leaders-kafka differential foreign tools evidence suites
+ci: test fmt-check lint doc hostile-million fidelity-kafka leaders-kafka differential foreign rebalance tools evidence suites
 
 # The README's command: everything that needs no other program.
 test:
@@ -81,6 +81,14 @@ tidy:
 # Clients that none of us wrote, against the mock. Installs them (tests/foreign/README.md).
 foreign:
     tests/foreign/run all --mock
+
+# Groups of those clients, whose members come, crash and go.
+rebalance:
+    tests/foreign/run rebalance --mock
+
+# The same on a real Kafka.
+rebalance-kafka:
+    tests/foreign/run rebalance --real
 
 # The same clients against a real Kafka.
 foreign-kafka:
