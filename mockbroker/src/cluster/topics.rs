@@ -63,6 +63,8 @@ pub(crate) struct Topics {
     /// Names that have a dot or an underscore, by what they collide on.
     unified: BTreeMap<String, BTreeSet<String>>,
     partitions: usize,
+    /// How many topics have `cleanup.policy=compact`.
+    compacted: usize,
     version: i64,
     version_of_last_creation: i64,
 }
@@ -76,6 +78,11 @@ impl Topics {
     /// The version at which a topic was last created.
     pub(crate) fn version_of_last_creation(&self) -> i64 {
         self.version_of_last_creation
+    }
+
+    /// Whether there is any topic that the cleaner has to look at.
+    pub(crate) fn any_is_compacted(&self) -> bool {
+        self.compacted > 0
     }
 
     /// The topic called `name`.
@@ -127,6 +134,7 @@ impl Topics {
             self.unified.entry(unified).or_default().insert(name.clone());
         }
         self.partitions += topic.partitions.len();
+        self.compacted += usize::from(topic.config.cleanup_compact);
         self.version += 1;
         self.version_of_last_creation = self.version;
         let taken = self.ids.insert(name, topic.id);
@@ -141,6 +149,7 @@ impl Topics {
         self.ids.remove(name);
         self.version += 1;
         self.partitions -= topic.partitions.len();
+        self.compacted -= usize::from(topic.config.cleanup_compact);
         if let Some(unified) = names::unified(name)
             && let Some(others) = self.unified.get_mut(&unified)
         {
@@ -172,6 +181,8 @@ impl Topics {
     /// Gives the topic called `name` its config, if there is one.
     pub(super) fn set_config(&mut self, name: &str, config: Arc<TopicConfig>) {
         if let Some(topic) = self.ids.get(name).and_then(|id| self.by_id.get_mut(id)) {
+            self.compacted -= usize::from(topic.config.cleanup_compact);
+            self.compacted += usize::from(config.cleanup_compact);
             topic.config = config;
         }
     }
@@ -181,6 +192,7 @@ impl Topics {
         for topic in self.by_id.values_mut() {
             topic.config = config(&topic.name);
         }
+        self.compacted = self.by_id.values().filter(|topic| topic.config.cleanup_compact).count();
     }
 }
 
@@ -211,6 +223,26 @@ mod tests {
         assert_eq!(topics.remove(id).unwrap().partitions.len(), 3);
         assert!(topics.by_name("a").is_none() && topics.by_id(id).is_none());
         assert_eq!((topics.len(), topics.partition_count()), (1, 2));
+    }
+
+    #[test]
+    fn the_compacted_topics_are_counted_whatever_happens_to_them() {
+        let mut ids = IdSource::new(1);
+        let mut topics = Topics::default();
+        let compacted = || Arc::new(TopicConfig { cleanup_compact: true, ..TopicConfig::default() });
+        for name in ["a", "b"] {
+            topics.insert(Topic::new(name, ids.topic_id(), Vec::new(), Arc::default()));
+        }
+        assert!(!topics.any_is_compacted());
+        topics.set_config("a", compacted());
+        topics.set_config("a", compacted());
+        assert_eq!(topics.compacted, 1);
+        topics.set_configs(|_| compacted());
+        assert_eq!(topics.compacted, 2);
+        topics.set_config("a", Arc::default());
+        let b = topics.id("b").unwrap();
+        topics.remove(b);
+        assert!(!topics.any_is_compacted());
     }
 
     #[test]
