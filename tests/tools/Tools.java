@@ -6,6 +6,8 @@
 //   write TOPIC COUNT             COUNT records to partition 0 of the topic
 //   member NAME GROUP TOPIC       a consumer that joins the group, reads and commits all there is, and stays
 //   leave NAME                    ends it
+//   transaction ID TOPIC END      a transactional producer writes two records to partition 0; END is commit, abort, or open, which
+//                                 leaves the transaction as it is
 //   file NAME TEXT                a file that later commands name as @NAME
 import java.io.ByteArrayOutputStream;
 import java.io.PrintStream;
@@ -29,16 +31,18 @@ import org.apache.kafka.common.errors.WakeupException;
 import org.apache.kafka.common.utils.Exit;
 
 public class Tools {
-    static final Map<String, String> CLASSES = Map.of(
-        "kafka-topics", "org.apache.kafka.tools.TopicCommand",
-        "kafka-configs", "kafka.admin.ConfigCommand",
-        "kafka-get-offsets", "org.apache.kafka.tools.GetOffsetShell",
-        "kafka-log-dirs", "org.apache.kafka.tools.LogDirsCommand",
-        "kafka-leader-election", "org.apache.kafka.tools.LeaderElectionCommand",
-        "kafka-reassign-partitions", "org.apache.kafka.tools.reassign.ReassignPartitionsCommand",
-        "kafka-features", "org.apache.kafka.tools.FeatureCommand",
-        "kafka-metadata-quorum", "org.apache.kafka.tools.MetadataQuorumCommand",
-        "kafka-consumer-groups", "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand");
+    static final Map<String, String> CLASSES = Map.ofEntries(
+        Map.entry("kafka-topics", "org.apache.kafka.tools.TopicCommand"),
+        Map.entry("kafka-configs", "kafka.admin.ConfigCommand"),
+        Map.entry("kafka-console-consumer", "org.apache.kafka.tools.consumer.ConsoleConsumer"),
+        Map.entry("kafka-get-offsets", "org.apache.kafka.tools.GetOffsetShell"),
+        Map.entry("kafka-log-dirs", "org.apache.kafka.tools.LogDirsCommand"),
+        Map.entry("kafka-leader-election", "org.apache.kafka.tools.LeaderElectionCommand"),
+        Map.entry("kafka-reassign-partitions", "org.apache.kafka.tools.reassign.ReassignPartitionsCommand"),
+        Map.entry("kafka-features", "org.apache.kafka.tools.FeatureCommand"),
+        Map.entry("kafka-metadata-quorum", "org.apache.kafka.tools.MetadataQuorumCommand"),
+        Map.entry("kafka-transactions", "org.apache.kafka.tools.TransactionsCommand"),
+        Map.entry("kafka-consumer-groups", "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"));
     static final long PATIENCE_NANOS = Duration.ofSeconds(20).toNanos();
     static final PrintStream OUT = System.out;
 
@@ -51,6 +55,7 @@ public class Tools {
     static String bootstrap;
     static final Map<String, Path> files = new HashMap<>();
     static final Map<String, Member> members = new HashMap<>();
+    static final List<KafkaProducer<String, String>> open = new ArrayList<>();
 
     public static void main(String[] arguments) throws Exception {
         bootstrap = arguments[0];
@@ -75,6 +80,7 @@ public class Tools {
             case "write" -> write(words[1], Integer.parseInt(words[2]));
             case "member" -> members.put(words[1], new Member(words[1], words[2], words[3]));
             case "leave" -> members.remove(words[1]).leave();
+            case "transaction" -> transaction(words[1], words[2], words[3]);
             case "file" -> {
                 Path path = Files.createTempFile("tools-", ".json");
                 path.toFile().deleteOnExit();
@@ -146,6 +152,27 @@ public class Tools {
         }
     }
 
+    static void transaction(String id, String topic, String end) throws Exception {
+        Properties properties = properties();
+        properties.put("transactional.id", id);
+        var producer = new KafkaProducer<String, String>(properties);
+        producer.initTransactions();
+        producer.beginTransaction();
+        for (int index = 0; index < 2; index++) {
+            producer.send(new ProducerRecord<>(topic, 0, "key", id + " " + index)).get();
+        }
+        switch (end) {
+            case "commit" -> producer.commitTransaction();
+            case "abort" -> producer.abortTransaction();
+            default -> {
+                // To close it would abort; it ends with the JVM.
+                open.add(producer);
+                return;
+            }
+        }
+        producer.close();
+    }
+
     /** A consumer on a thread of its own. */
     static final class Member {
         final KafkaConsumer<String, String> consumer;
@@ -164,6 +191,8 @@ public class Tools {
                 try {
                     while (true) {
                         if (!consumer.poll(Duration.ofMillis(100)).isEmpty()) {
+                            // A partition without records has a position a moment later; then it is committed as well.
+                            consumer.assignment().forEach(consumer::position);
                             consumer.commitSync();
                             committed.countDown();
                         }
