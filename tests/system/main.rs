@@ -5,6 +5,7 @@
 //! - `client`: client and broker together.
 //! - `groups`: consumers that share a group.
 //! - `idempotence`: nothing twice, nothing missing, nothing out of order, wherever a request or an answer is lost.
+//! - `isolation`: transactions as a consumer sees them.
 //! - `lifecycle`: a broker starts, serves on the caller's runtime, and leaves nothing behind.
 //! - `unrest`: everything at once while connections break at random.
 //! - `time`: the manual clock.
@@ -14,6 +15,7 @@ mod faults;
 mod first_test;
 mod groups;
 mod idempotence;
+mod isolation;
 mod lifecycle;
 mod time;
 mod unrest;
