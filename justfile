@@ -5,7 +5,7 @@
 pre-commit: fmt-check lint unit tidy
 
 # What CI runs.
-ci: test fmt-check lint doc hostile-million fidelity-kafka leaders-kafka differential foreign rebalance tools evidence suites
+ci: test fmt-check lint doc hostile-million fidelity-kafka leaders-kafka differential foreign rebalance transactions tools evidence suites
 
 # The README's command: everything that needs no other program.
 test:
@@ -89,6 +89,14 @@ rebalance:
 # The same on a real Kafka.
 rebalance-kafka:
     tests/foreign/run rebalance --real
+
+# Exactly once with workers of those clients that are killed.
+transactions:
+    tests/foreign/run transactions --mock
+
+# The same on a real Kafka.
+transactions-kafka:
+    tests/foreign/run transactions --real
 
 # The same clients against a real Kafka.
 foreign-kafka:

@@ -60,9 +60,10 @@ class Member:
         self.owns: list[int] = []
         self.killed_at: float | None = None
         command = group.world.command(kind.command)
-        command += ["member", "--bootstrap", group.world.bootstrap, "--group", group.group_id, "--topic", group.topic,
+        command += ["transact" if group.transact_to else "member", "--bootstrap", group.world.bootstrap, "--group", group.group_id, "--topic", group.topic,
                     "--protocol", protocol, "--session-ms", str(session_ms)]
         command += ["--instance", instance] if instance else []
+        command += ["--output", group.transact_to] if group.transact_to else []
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                         stderr=group.errors, env=group.world.environment())
         threading.Thread(target=self.listen, daemon=True).start()
@@ -97,6 +98,8 @@ class Group:
         self.events: list[tuple[Member, dict]] = []
         self.alive: list[Member] = []
         self.left: set[str] = set()
+        # The topic that the members write to, if they do.
+        self.transact_to: str | None = None
         self.committed: dict[int, int] = {}
         self.changed = threading.Condition()
         self.errors = (world.directory / f"{group_id}.stderr").open("w+")

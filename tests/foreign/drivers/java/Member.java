@@ -78,7 +78,7 @@ public final class Member {
         }
     }
 
-    private static CountDownLatch leaving() {
+    static CountDownLatch leaving() {
         CountDownLatch latch = new CountDownLatch(1);
         Thread watch = new Thread(() -> {
             try {
@@ -93,7 +93,7 @@ public final class Member {
         return latch;
     }
 
-    private static void say(String event) {
+    static void say(String event) {
         System.out.println("{" + event + ",\"at\":" + System.currentTimeMillis() + "}");
         System.out.flush();
     }

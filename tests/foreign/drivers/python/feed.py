@@ -1,6 +1,7 @@
 """Makes a topic and writes numbered records to it, round robin, until stdin ends; then says how many each partition got.
 
-With `--look GROUP` it tells what the broker says of a group instead: its state, its members, what it has committed. A
+With `--count N` it writes so many at once. With `--read LEVEL` it tells how many records there are at that isolation
+level, and how many different ones. With `--look GROUP` it tells what the broker says of a group instead: its state, its members, what it has committed. A
 rebalance may still be on its way, so it looks until the group is at rest, stable or empty, with `--members` members.
 """
 import argparse
@@ -9,7 +10,8 @@ import threading
 import sys
 import time
 
-from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka import (OFFSET_BEGINNING, Consumer, ConsumerGroupTopicPartitions, KafkaError, Producer,
+                             TopicPartition)
 from confluent_kafka.admin import AdminClient, NewTopic
 
 PER_SECOND = 300
@@ -21,11 +23,14 @@ def main() -> None:
     parser.add_argument("--bootstrap", required=True)
     parser.add_argument("--topic", required=True)
     parser.add_argument("--partitions", type=int, default=6)
+    parser.add_argument("--count", type=int)
+    parser.add_argument("--read", choices=["read_committed", "read_uncommitted"])
     parser.add_argument("--look")
     parser.add_argument("--members", type=int)
     given = parser.parse_args()
     admin = AdminClient({"bootstrap.servers": given.bootstrap})
-    print(json.dumps(look(admin, given) if given.look else feed(admin, given)), flush=True)
+    said = read(given) if given.read else look(admin, given) if given.look else feed(admin, given)
+    print(json.dumps(said), flush=True)
 
 
 def feed(admin: AdminClient, given: argparse.Namespace) -> dict[int, int]:
@@ -40,15 +45,33 @@ def feed(admin: AdminClient, given: argparse.Namespace) -> dict[int, int]:
 
     ended = threading.Event()
     threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
-    producer, count = Producer({"bootstrap.servers": given.bootstrap}), 0
+    settings = {"bootstrap.servers": given.bootstrap, "queue.buffering.max.messages": 1_000_000}
+    producer, count = Producer(settings), 0
     print(json.dumps({"topic": given.topic}), flush=True)
-    while not ended.is_set():
+    while count < given.count if given.count is not None else not ended.is_set():
         producer.produce(given.topic, str(count), partition=count % given.partitions, on_delivery=delivered)
-        producer.poll(1 / PER_SECOND)
+        producer.poll(0 if given.count is not None else 1 / PER_SECOND)
         count += 1
     if left := producer.flush(30):
         sys.exit(f"{left} records without an answer")
     return ends
+
+
+def read(given: argparse.Namespace) -> dict[str, int]:
+    consumer = Consumer({"bootstrap.servers": given.bootstrap, "group.id": "unused", "enable.auto.commit": False,
+                         "enable.partition.eof": True, "isolation.level": given.read})
+    consumer.assign([TopicPartition(given.topic, each, OFFSET_BEGINNING) for each in range(given.partitions)])
+    values, ended = [], set()
+    while len(ended) < given.partitions:
+        for message in consumer.consume(1000, timeout=0.2):
+            if message.error() is None:
+                values.append(message.value())
+            elif message.error().code() == KafkaError._PARTITION_EOF:
+                ended.add(message.partition())
+            else:
+                sys.exit(str(message.error()))
+    consumer.close()
+    return {"records": len(values), "different": len(set(values))}
 
 
 def look(admin: AdminClient, given: argparse.Namespace) -> dict:

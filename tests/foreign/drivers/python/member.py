@@ -25,7 +25,8 @@ def command_line() -> argparse.Namespace:
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--session-ms", type=int, required=True)
     parser.add_argument("--instance")
-    return parser.parse_args(sys.argv[2:] if sys.argv[1:2] == ["member"] else None)
+    parser.add_argument("--output")
+    return parser.parse_args(sys.argv[2:] if sys.argv[1:2] in (["member"], ["transact"]) else None)
 
 
 def say(**event) -> None:

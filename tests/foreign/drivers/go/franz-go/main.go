@@ -19,8 +19,12 @@ var codecs = map[string]kgo.CompressionCodec{"none": kgo.NoCompression(), "gzip"
 	"snappy": kgo.SnappyCompression(), "lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression()}
 
 func main() {
-	if os.Args[1] == "member" {
+	switch os.Args[1] {
+	case "member":
 		member()
+		return
+	case "transact":
+		transact()
 		return
 	}
 	command := interchange.CommandLine()

@@ -14,8 +14,8 @@ const Heartbeat = 500 * time.Millisecond
 
 // Member is what a member of a group is asked to be.
 type Member struct {
-	Bootstrap, Group, Topic, Protocol, Instance string
-	Session                                     time.Duration
+	Bootstrap, Group, Topic, Protocol, Instance, Output string
+	Session                                             time.Duration
 }
 
 // MemberCommandLine reads the arguments after "member".
@@ -25,7 +25,8 @@ func MemberCommandLine() Member {
 		given[os.Args[i]] = os.Args[i+1]
 	}
 	session := time.Duration(Must(strconv.Atoi(given["--session-ms"]))) * time.Millisecond
-	return Member{given["--bootstrap"], given["--group"], given["--topic"], given["--protocol"], given["--instance"], session}
+	return Member{given["--bootstrap"], given["--group"], given["--topic"], given["--protocol"], given["--instance"],
+		given["--output"], session}
 }
 
 // Leaving is closed when stdin ends.
@@ -67,6 +68,15 @@ func Committed(partition int, next int64) {
 
 // Refused says why a commit was not taken.
 func Refused(err error) { say(map[string]any{"refused": err.Error()}) }
+
+// Transacted says how many records went through a transaction, or were aborted with it.
+func Transacted(count int, committed bool) {
+	what := "aborted"
+	if committed {
+		what = "transacted"
+	}
+	say(map[string]any{what: count})
+}
 
 // Left says that the member has left.
 func Left() { say(map[string]any{"left": true}) }
