@@ -87,8 +87,8 @@ async fn classic() -> Row {
     while broker.parked_request_count() < MEMBERS {
         tokio::task::yield_now().await;
     }
-    // `group.initial.rebalance.delay.ms`, however long it is and is extended.
-    broker.advance(Duration::from_secs(60));
+    // `group.initial.rebalance.delay.ms`, extended or not, and less than a session.
+    broker.advance(Duration::from_secs(10));
     let syncs: Vec<_> = joins
         .into_iter()
         .map(|join| {
