@@ -5,7 +5,7 @@
 pre-commit: fmt-check lint unit tidy
 
 # What CI runs.
-ci: test fmt-check lint doc hostile-million fidelity-kafka leaders-kafka differential foreign rebalance transactions tools evidence suites
+ci: test fmt-check lint doc hostile-million fidelity-kafka leaders-kafka capture foreign rebalance transactions tools evidence suites
 
 # The README's command: everything that needs no other program.
 test:
