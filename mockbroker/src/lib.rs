@@ -61,8 +61,8 @@
 //! # Where to read on
 //!
 //! From the socket to the log: `net` (frames off a connection), `wire` (bytes to requests), `engine` (the one lock, time),
-//! `handlers` (one file per API), `fault` (what a test makes go wrong), `cluster` (topics, configs, fetch sessions), `log` (record batches and their rules),
-//! `group` (who is in which group, what it has committed).
+//! `fault` (what a test makes go wrong), `handlers` (one file per API), `cluster` (topics, configs, fetch sessions), `log`
+//! (record batches and their rules), `group` (who is in which group, what it has committed), `txn` (transactions).
 
 // outer
 pub mod blocking;
@@ -82,7 +82,6 @@ mod handlers;
 // core
 mod cluster;
 mod fetch_plan;
-#[expect(dead_code, unused_imports, reason = "the consumer protocol and transactions are not served yet")]
 mod group;
 mod held;
 mod log;

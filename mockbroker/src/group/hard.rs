@@ -19,6 +19,7 @@ pub(super) struct HardState {
 
 impl HardState {
     /// The classic group as it was last persisted.
+    #[cfg(test)]
     pub(super) fn classic_group(&self, group_id: &str) -> Option<&GroupMetadataValue> {
         self.classic_groups.get(group_id.as_bytes())
     }

@@ -44,10 +44,11 @@ use kafka_protocol::error::ResponseError;
 use kafka_protocol::protocol::StrBytes;
 
 use self::classic::ClassicGroup;
-pub(crate) use self::classic::ClassicState;
+#[cfg(test)]
+use self::classic::ClassicState;
 use self::consumer::{ConsumerGroup, ConsumerRecord};
 use self::deadlines::{Deadlines, Timer};
-pub(crate) use self::describe::{DescribedGroup, DescribedMember, FetchedOffset, ListedGroup, RequireStable};
+pub(crate) use self::describe::{DescribedMember, FetchedOffset, RequireStable};
 pub(crate) use self::event::{
     CommitPartition, CommitTopic, ConsumerGroupHeartbeat, DeleteOffsets, Effect, Event, Join, Joined, JoinedMember,
     Leave, Left, MemberIdentity, OffsetCommit, Protocol, Response, Sync, Synced, TopicResult, TxnOffsetCommit,
@@ -55,7 +56,7 @@ pub(crate) use self::event::{
 use self::hard::HardState;
 pub(crate) use self::kind::GroupType;
 pub(crate) use self::offsets::TransactionResult;
-pub(crate) use self::record::{Malformed, Record};
+pub(crate) use self::record::Record;
 use crate::cluster::{BrokerConfig, Cluster};
 use crate::ids::IdSource;
 use crate::time::Timestamp;

@@ -122,14 +122,6 @@ impl PartitionLog {
         self.producers.joins(joining, now)
     }
 
-    /// A leader begins `leader_epoch` at the end of the log. An epoch that is not newer changes nothing.
-    #[cfg_attr(not(test), expect(dead_code, reason = "leadership cannot move yet"))]
-    pub(crate) fn start_leader_epoch(&mut self, leader_epoch: i32) {
-        if leader_epoch > self.leader_epoch() {
-            self.leader_epochs.assign(leader_epoch, self.log_end_offset);
-        }
-    }
-
     /// The first offset that can be read.
     pub(crate) fn log_start_offset(&self) -> i64 {
         self.log_start_offset
@@ -159,9 +151,12 @@ impl PartitionLog {
         self.leader_epochs.latest()
     }
 
-    /// A leader begins `leader_epoch` here: what is appended from now on bears it (`Partition.makeLeader`).
+    /// A leader begins `leader_epoch` here: what is appended from now on bears it (`Partition.makeLeader`). An epoch that is
+    /// not newer changes nothing.
     pub(crate) fn begin_leader_epoch(&mut self, leader_epoch: i32) {
-        self.leader_epochs.assign(leader_epoch, self.log_end_offset);
+        if leader_epoch > self.leader_epoch() {
+            self.leader_epochs.assign(leader_epoch, self.log_end_offset);
+        }
     }
 
     /// Where `requested_epoch` ended in this log (OffsetForLeaderEpoch, and `last_fetched_epoch` of Fetch).

@@ -49,13 +49,11 @@ pub(crate) use commit::{CommitScope, CommitterEpoch, OffsetCommitter};
 pub(crate) use describe::{DescribedGroup, DescribedMember, DescribedPartitions};
 pub(crate) use heartbeat::{Heartbeat, HeartbeatAnswer};
 pub(crate) use migrate::{Downgrade, MigratingMember, Upgrade, UpgradingMember};
-pub(crate) use record::{
-    AssignedPartitions, ClassicMemberMetadata, ClassicProtocol, ConsumerRecord, CurrentMemberAssignmentValue,
-    GroupMetadataValue, MemberMetadataValue, MemberState, Partitions, RegularExpressionValue,
-    TargetAssignmentMemberValue, TargetAssignmentMetadataValue,
-};
+pub(crate) use record::{ClassicProtocol, ConsumerRecord, Partitions};
+#[cfg(test)]
+pub(crate) use record::{CurrentMemberAssignmentValue, MemberState};
 pub(crate) use session::ConsumerGroupState;
-pub(crate) use state::{HardState, Member};
+pub(crate) use state::HardState;
 pub(crate) use topics::TopicCatalog;
 
 use crate::time::Timestamp;
@@ -163,12 +161,8 @@ impl ConsumerGroup {
         Self { group_id: group_id.into(), hard, timers, seen_topics: None, regex_refresh: None }
     }
 
-    /// By what it is known.
-    pub(crate) fn group_id(&self) -> &str {
-        &self.group_id
-    }
-
     /// What its records say.
+    #[cfg(test)]
     pub(crate) fn hard_state(&self) -> &HardState {
         &self.hard
     }

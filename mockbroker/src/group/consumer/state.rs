@@ -49,12 +49,8 @@ impl Member {
         }
     }
 
-    /// What it said of itself.
-    pub(crate) fn metadata(&self) -> &MemberMetadataValue {
-        &self.metadata
-    }
-
     /// What it has, and at which epoch it is.
+    #[cfg(test)]
     pub(crate) fn assignment(&self) -> &CurrentMemberAssignmentValue {
         &self.assignment
     }

@@ -3,7 +3,6 @@
 use kafka_protocol::error::ResponseError::*;
 
 use super::kit::*;
-use super::mixed_kit::*;
 use crate::cluster::tests::cluster;
 use crate::cluster::{BrokerConfig, NewTopic};
 use crate::group::consumer::tests::kit::{beat, join, join_regex};

@@ -17,10 +17,10 @@ fn end(log: &PartitionLog, epoch: i32) -> (i32, i64) {
 fn three_epochs() -> PartitionLog {
     let mut log = PartitionLog::new(2);
     append(&mut log, 3);
-    log.start_leader_epoch(5);
+    log.begin_leader_epoch(5);
     append(&mut log, 2);
-    log.start_leader_epoch(7);
-    log.start_leader_epoch(9);
+    log.begin_leader_epoch(7);
+    log.begin_leader_epoch(9);
     append(&mut log, 1);
     log
 }
@@ -56,8 +56,8 @@ fn batches_bear_the_epoch_they_were_appended_under() {
 #[test]
 fn an_epoch_that_is_not_newer_changes_nothing() {
     let mut log = three_epochs();
-    log.start_leader_epoch(9);
-    log.start_leader_epoch(4);
+    log.begin_leader_epoch(9);
+    log.begin_leader_epoch(4);
     assert_eq!((log.leader_epoch(), end(&log, 5)), (9, (5, 5)));
 }
 

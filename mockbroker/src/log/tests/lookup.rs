@@ -51,7 +51,7 @@ fn a_record_at_or_after_the_bound_is_no_answer() {
 fn the_answer_bears_the_epoch_of_the_batch() {
     let mut log = PartitionLog::new(3);
     append(&mut log, 1000, &[0]);
-    log.start_leader_epoch(6);
+    log.begin_leader_epoch(6);
     append(&mut log, 2000, &[0]);
     assert_eq!(log.offset_for_timestamp(500, 2), Some(Found { offset: 0, timestamp: 1000, leader_epoch: 3 }));
     assert_eq!(log.offset_for_timestamp(1500, 2), Some(Found { offset: 1, timestamp: 2000, leader_epoch: 6 }));

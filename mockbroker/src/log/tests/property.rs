@@ -37,7 +37,7 @@ fn grow(seed: u64) -> Model {
             model.log.delete_records(to);
         }
         if random.u8(..) < 30 {
-            model.log.start_leader_epoch(model.log.leader_epoch() + random.i32(0..3));
+            model.log.begin_leader_epoch(model.log.leader_epoch() + random.i32(0..3));
         }
     }
     model

@@ -197,7 +197,8 @@ pub fn all_requests() -> impl Iterator<Item = &'static Message> {
 }
 
 /// The beginning of a table row: a field in its place, never null, with the default of its type.
-const fn field(name: &'static str, kind: Kind, min: i16, max: i16) -> Field {
+#[must_use]
+pub const fn field(name: &'static str, kind: Kind, min: i16, max: i16) -> Field {
     Field {
         name,
         kind,
