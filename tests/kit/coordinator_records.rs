@@ -2,26 +2,13 @@
 //! files, and not a line of the broker's own code.
 
 use bytes::{Buf, Bytes};
-use mockbroker::schema::{Direction, Field, FieldDefault, Kind, Message, Versions};
+use mockbroker::schema::{Direction, Field, Kind, Message, Versions, field};
 
 use crate::batch::{Batch, Record};
 use crate::{Value, codec, value};
 
 /// Above any version.
 const LAST: i16 = 99;
-
-const fn field(name: &'static str, kind: Kind, min: i16, max: i16) -> Field {
-    Field {
-        name,
-        kind,
-        versions: Versions::new(min, max),
-        nullable: Versions::NONE,
-        tagged: Versions::NONE,
-        tag: 0,
-        rigid: false,
-        default: FieldDefault::Zero,
-    }
-}
 
 const fn nullable(field: Field, min: i16) -> Field {
     Field { nullable: Versions::new(min, LAST), ..field }
