@@ -44,6 +44,7 @@ public class Tools {
         Map.entry("kafka-transactions", "org.apache.kafka.tools.TransactionsCommand"),
         Map.entry("kafka-consumer-groups", "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"));
     static final long PATIENCE_NANOS = Duration.ofSeconds(20).toNanos();
+    static final long BETWEEN_TRIES_MS = 50;
     static final PrintStream OUT = System.out;
 
     /** Thrown where a tool would end the JVM. */
@@ -92,9 +93,14 @@ public class Tools {
                 Pattern pattern = Pattern.compile(line.substring("until ".length(), bar));
                 long end = System.nanoTime() + PATIENCE_NANOS;
                 String said;
-                do {
+                while (true) {
                     said = tool(line.substring(bar + 3).split(" +"));
-                } while (!pattern.matcher(said).find() && System.nanoTime() < end);
+                    if (pattern.matcher(said).find() || System.nanoTime() > end) {
+                        break;
+                    }
+                    // Some tools leave their connections open when they end.
+                    Thread.sleep(BETWEEN_TRIES_MS);
+                }
                 OUT.print(said);
                 if (!pattern.matcher(said).find()) {
                     OUT.println("--- never says " + pattern);
