@@ -1,4 +1,4 @@
-//! Which broker coordinates a group, asked once and asked again when it turns out to be another one.
+//! Which broker coordinates a group or a transactional id, asked once and asked again when it turns out to be another one.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,26 +12,50 @@ use crate::{
     wire::versions::Api,
 };
 
-/// The first version that asks for many groups at once (KIP-699).
+/// The first version that asks for many keys at once (KIP-699).
 const BATCHED: i16 = 4;
-/// `FindCoordinatorRequest.CoordinatorType.GROUP`.
-const GROUP: i8 = 0;
+
+/// What has a coordinator.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Coordinated {
+    /// A group, by its id.
+    Group(Arc<str>),
+    /// A transactional id.
+    #[expect(dead_code, reason = "for what comes next: transactions, and the admin client's look at them")]
+    Transaction(Arc<str>),
+}
+
+impl Coordinated {
+    /// `FindCoordinatorRequest.CoordinatorType`.
+    fn key_type(&self) -> i8 {
+        match self {
+            Self::Group(_) => 0,
+            Self::Transaction(_) => 1,
+        }
+    }
+
+    fn key(&self) -> &Arc<str> {
+        match self {
+            Self::Group(key) | Self::Transaction(key) => key,
+        }
+    }
+}
 
 /// What is known of coordinators.
 #[derive(Debug, Default)]
 pub(crate) struct Coordinators {
-    groups: DashMap<Arc<str>, i32>,
+    found: DashMap<Coordinated, i32>,
 }
 
 impl Cluster {
-    /// The broker that coordinates a group. One that was found before is believed until it is forgotten.
-    async fn group_coordinator(&self, group: &Arc<str>) -> Result<i32> {
+    /// The broker that coordinates something. One that was found before is believed until it is forgotten. Dropping the
+    /// future is safe.
+    pub(crate) async fn coordinator(&self, of: &Coordinated) -> Result<i32> {
         let coordinators = &self.inner.coordinators;
-        if let Some(node_id) = coordinators.groups.get(group).map(|node_id| *node_id) {
+        if let Some(node_id) = coordinators.found.get(of).map(|node_id| *node_id) {
             return Ok(node_id);
         }
-        let key = StrBytes::from_string(group.to_string());
-        let answer = self.call_any_made(|version| request(&key, version)).await?;
+        let answer = self.call_any_made(|version| request(of, version)).await?;
         // Up to v3 the one coordinator stands by itself.
         let (code, message, node_id, at) = match answer.coordinators.first() {
             Some(found) => (found.error_code, &found.error_message, found.node_id.0, address(&found.host, found.port)),
@@ -40,7 +64,7 @@ impl Cluster {
         match at {
             Some(at) if code == 0 && node_id >= 0 => {
                 self.metadata().locate(node_id, at);
-                coordinators.groups.insert(Arc::clone(group), node_id);
+                coordinators.found.insert(of.clone(), node_id);
                 Ok(node_id)
             }
             _ => Err(Error::Server {
@@ -57,8 +81,13 @@ impl Cluster {
     }
 
     /// The coordinator that was found is not it, or does not answer.
+    pub(crate) fn forget_coordinator_of(&self, of: &Coordinated) {
+        self.inner.coordinators.found.remove(of);
+    }
+
+    /// [`Cluster::forget_coordinator_of`] a group.
     pub(crate) fn forget_coordinator(&self, group: &str) {
-        self.inner.coordinators.groups.remove(group);
+        self.forget_coordinator_of(&Coordinated::Group(group.into()));
     }
 
     /// Sends a request to the coordinator of a group. Dropping the future: see
@@ -70,7 +99,7 @@ impl Cluster {
         make: impl FnOnce(i16) -> A,
         limit: Duration,
     ) -> Result<A::Response> {
-        let node_id = self.group_coordinator(group).await?;
+        let node_id = self.coordinator(&Coordinated::Group(Arc::clone(group))).await?;
         let answer = match self.connect(lane, node_id).await {
             Ok(connection) => connection.call_made(make, limit).await.map_err(Error::from),
             Err(error) => Err(error),
@@ -82,10 +111,11 @@ impl Cluster {
     }
 }
 
-fn request(key: &StrBytes, version: i16) -> FindCoordinatorRequest {
-    let request = FindCoordinatorRequest::default().with_key_type(GROUP);
+fn request(of: &Coordinated, version: i16) -> FindCoordinatorRequest {
+    let request = FindCoordinatorRequest::default().with_key_type(of.key_type());
+    let key = StrBytes::from_string(of.key().to_string());
     match version {
-        BATCHED.. => request.with_coordinator_keys(vec![key.clone()]),
-        _ => request.with_key(key.clone()),
+        BATCHED.. => request.with_coordinator_keys(vec![key]),
+        _ => request.with_key(key),
     }
 }

@@ -5,7 +5,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicI32, Ordering},
+    },
 };
 
 use dashmap::DashMap;
@@ -46,15 +49,38 @@ impl Leader {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Metadata {
     topics: DashMap<Arc<str>, Arc<Topic>>,
     /// Why a topic that was asked for is not in `topics`.
     problems: DashMap<Arc<str>, ErrorCode>,
     nodes: RwLock<Arc<BTreeMap<i32, Address>>>,
+    /// The node that was named last; `NOBODY` before the first answer, and while there is none.
+    controller: AtomicI32,
+}
+
+/// No node has this id.
+const NOBODY: i32 = -1;
+
+impl Default for Metadata {
+    fn default() -> Self {
+        Self {
+            topics: DashMap::default(),
+            problems: DashMap::default(),
+            nodes: RwLock::default(),
+            controller: AtomicI32::new(NOBODY),
+        }
+    }
 }
 
 impl Metadata {
+    /// The node to send what only the controller does. Brokers of a KRaft cluster name any of themselves and pass such
+    /// requests on (KIP-590).
+    #[expect(dead_code, reason = "for the admin client, which comes next")]
+    pub(crate) fn controller(&self) -> Option<i32> {
+        Some(self.controller.load(Ordering::Relaxed)).filter(|node_id| *node_id != NOBODY)
+    }
+
     /// What is known of a topic that exists and has partitions.
     pub(crate) fn topic(&self, name: &str) -> Option<Arc<Topic>> {
         self.topics.get(name).map(|topic| Arc::clone(topic.value()))
@@ -93,6 +119,7 @@ impl Metadata {
         if !nodes.is_empty() {
             *self.nodes.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(nodes);
         }
+        self.controller.store(response.controller_id.0, Ordering::Relaxed);
         for topic in &response.topics {
             let Some(name) = topic.name.as_ref().map(|name| name.as_str()) else { continue };
             // Our own copy of the name: one that points into the answer would keep all of it in memory.

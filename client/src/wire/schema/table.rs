@@ -438,6 +438,23 @@ static END_TXN_RESPONSE_FIELDS: [Field; 4] = [
 ];
 pub(super) static END_TXN_RESPONSE: Message = Message { api_key: 26, name: "EndTxn", versions: Versions::new(0, 5), flexible: Versions::new(3, 5), fields: &END_TXN_RESPONSE_FIELDS };
 
+static WRITE_TXN_MARKERS_RESPONSE_MARKERS_TOPICS_PARTITIONS: [Field; 2] = [
+    field("partition_index", Kind::Int32, 1, 2),
+    field("error_code", Kind::Int16, 1, 2),
+];
+static WRITE_TXN_MARKERS_RESPONSE_MARKERS_TOPICS: [Field; 2] = [
+    field("name", Kind::String, 1, 2),
+    field("partitions", Kind::Array { element: &Kind::Struct(&WRITE_TXN_MARKERS_RESPONSE_MARKERS_TOPICS_PARTITIONS), least: 7 }, 1, 2),
+];
+static WRITE_TXN_MARKERS_RESPONSE_MARKERS: [Field; 2] = [
+    field("producer_id", Kind::Int64, 1, 2),
+    field("topics", Kind::Array { element: &Kind::Struct(&WRITE_TXN_MARKERS_RESPONSE_MARKERS_TOPICS), least: 3 }, 1, 2),
+];
+static WRITE_TXN_MARKERS_RESPONSE_FIELDS: [Field; 1] = [
+    field("markers", Kind::Array { element: &Kind::Struct(&WRITE_TXN_MARKERS_RESPONSE_MARKERS), least: 10 }, 1, 2),
+];
+pub(super) static WRITE_TXN_MARKERS_RESPONSE: Message = Message { api_key: 27, name: "WriteTxnMarkers", versions: Versions::new(1, 2), flexible: Versions::new(1, 2), fields: &WRITE_TXN_MARKERS_RESPONSE_FIELDS };
+
 static TXN_OFFSET_COMMIT_RESPONSE_TOPICS_PARTITIONS: [Field; 2] = [
     field("partition_index", Kind::Int32, 0, 5),
     field("error_code", Kind::Int16, 0, 5),
@@ -543,6 +560,20 @@ static ALTER_CONFIGS_RESPONSE_FIELDS: [Field; 2] = [
     field("responses", Kind::Array { element: &Kind::Struct(&ALTER_CONFIGS_RESPONSE_RESPONSES), least: 6 }, 0, 2),
 ];
 pub(super) static ALTER_CONFIGS_RESPONSE: Message = Message { api_key: 33, name: "AlterConfigs", versions: Versions::new(0, 2), flexible: Versions::new(2, 2), fields: &ALTER_CONFIGS_RESPONSE_FIELDS };
+
+static ALTER_REPLICA_LOG_DIRS_RESPONSE_RESULTS_PARTITIONS: [Field; 2] = [
+    field("partition_index", Kind::Int32, 1, 2),
+    field("error_code", Kind::Int16, 1, 2),
+];
+static ALTER_REPLICA_LOG_DIRS_RESPONSE_RESULTS: [Field; 2] = [
+    field("topic_name", Kind::String, 1, 2),
+    field("partitions", Kind::Array { element: &Kind::Struct(&ALTER_REPLICA_LOG_DIRS_RESPONSE_RESULTS_PARTITIONS), least: 6 }, 1, 2),
+];
+static ALTER_REPLICA_LOG_DIRS_RESPONSE_FIELDS: [Field; 2] = [
+    field("throttle_time_ms", Kind::Int32, 1, 2),
+    field("results", Kind::Array { element: &Kind::Struct(&ALTER_REPLICA_LOG_DIRS_RESPONSE_RESULTS), least: 3 }, 1, 2),
+];
+pub(super) static ALTER_REPLICA_LOG_DIRS_RESPONSE: Message = Message { api_key: 34, name: "AlterReplicaLogDirs", versions: Versions::new(1, 2), flexible: Versions::new(2, 2), fields: &ALTER_REPLICA_LOG_DIRS_RESPONSE_FIELDS };
 
 static DESCRIBE_LOG_DIRS_RESPONSE_RESULTS_TOPICS_PARTITIONS: [Field; 4] = [
     field("partition_index", Kind::Int32, 1, 5),
@@ -1012,14 +1043,14 @@ pub(super) static RESPONSES: [Option<&Message>; 76] = [
     Some(&ADD_PARTITIONS_TO_TXN_RESPONSE), // 24
     Some(&ADD_OFFSETS_TO_TXN_RESPONSE), // 25
     Some(&END_TXN_RESPONSE), // 26
-    None, // 27
+    Some(&WRITE_TXN_MARKERS_RESPONSE), // 27
     Some(&TXN_OFFSET_COMMIT_RESPONSE), // 28
     Some(&DESCRIBE_ACLS_RESPONSE), // 29
     Some(&CREATE_ACLS_RESPONSE), // 30
     Some(&DELETE_ACLS_RESPONSE), // 31
     Some(&DESCRIBE_CONFIGS_RESPONSE), // 32
     Some(&ALTER_CONFIGS_RESPONSE), // 33
-    None, // 34
+    Some(&ALTER_REPLICA_LOG_DIRS_RESPONSE), // 34
     Some(&DESCRIBE_LOG_DIRS_RESPONSE), // 35
     Some(&SASL_AUTHENTICATE_RESPONSE), // 36
     Some(&CREATE_PARTITIONS_RESPONSE), // 37
