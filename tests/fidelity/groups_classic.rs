@@ -56,7 +56,7 @@ async fn the_protocol_is_the_one_that_most_prefer_of_those_that_all_know() {
     for protocols in [vec![("a", "1"), ("b", ""), ("c", "")], vec![("c", ""), ("b", "2")], vec![("b", "3"), ("c", "")]]
     {
         let mut member = Member::new(&broker, &group).await;
-        member.protocols = protocols;
+        member.protocols = protocols.into_iter().map(|(name, metadata)| (name, metadata.into())).collect();
         members.push(member);
     }
     let [mut first, mut second, mut third] = <[_; 3]>::try_from(members).unwrap_or_else(|_| panic!("three"));

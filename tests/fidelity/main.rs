@@ -13,11 +13,13 @@
 //! - `transactions`, `transactional_offsets`: both generations of the protocol, with `transactional` for what they share
 //! - `fetch`, `fetch_sessions`, `offsets`: what is read
 //! - `groups_classic`: members of a group that come, wait, and go; what they commit
+//! - `groups_consumer`: the same where the broker assigns (KIP-848); `groups_mixed`: members of both protocols in one group
 //!
 //! Topics have random names, so the tests run side by side on one broker and leave nothing that another one sees.
 
 mod ask;
 mod code;
+mod consumer;
 mod member;
 
 mod administration;
@@ -36,6 +38,8 @@ mod describe_configs;
 mod fetch;
 mod fetch_sessions;
 mod groups_classic;
+mod groups_consumer;
+mod groups_mixed;
 mod idempotence;
 mod metadata;
 mod offsets;

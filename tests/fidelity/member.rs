@@ -16,7 +16,8 @@ pub(crate) struct Member {
     pub(crate) id: String,
     pub(crate) instance: Option<String>,
     pub(crate) generation: i32,
-    pub(crate) protocols: Vec<(&'static str, &'static str)>,
+    pub(crate) protocol_type: &'static str,
+    pub(crate) protocols: Vec<(&'static str, Bytes)>,
     pub(crate) session_timeout_ms: i32,
     pub(crate) rebalance_timeout_ms: i32,
 }
@@ -64,7 +65,8 @@ impl Member {
             id: String::new(),
             instance: None,
             generation: -1,
-            protocols: vec![("range", "")],
+            protocol_type: "test",
+            protocols: vec![("range", Bytes::new())],
             session_timeout_ms: 30_000,
             rebalance_timeout_ms: 30_000,
         }
@@ -73,11 +75,11 @@ impl Member {
     pub(crate) fn join(&self) -> Value {
         let protocols = self.protocols.iter();
         let protocols: Vec<_> =
-            protocols.map(|(name, metadata)| value!({ name: *name, metadata: metadata.as_bytes() })).collect();
+            protocols.map(|(name, metadata)| value!({ name: *name, metadata: metadata.clone() })).collect();
         value!({
             group_id: &self.group, session_timeout_ms: self.session_timeout_ms,
             rebalance_timeout_ms: self.rebalance_timeout_ms, member_id: &self.id,
-            group_instance_id: self.instance.as_deref(), protocol_type: "test", protocols: protocols,
+            group_instance_id: self.instance.as_deref(), protocol_type: self.protocol_type, protocols: protocols,
         })
     }
 
@@ -111,7 +113,13 @@ impl Member {
 
     /// Sends a SyncGroup that gives `assignments` by member id.
     pub(crate) async fn begin_to_sync(&mut self, assignments: &[(&str, &str)]) -> Sent {
-        let assignment = |(id, bytes): &(&str, &str)| value!({ member_id: *id, assignment: bytes.as_bytes() });
+        let assignments = assignments.iter().map(|(id, text)| (*id, Bytes::copy_from_slice(text.as_bytes())));
+        self.begin_to_sync_bytes(&assignments.collect::<Vec<_>>()).await
+    }
+
+    /// The same with bytes that are no text.
+    pub(crate) async fn begin_to_sync_bytes(&mut self, assignments: &[(&str, Bytes)]) -> Sent {
+        let assignment = |(id, bytes): &(&str, Bytes)| value!({ member_id: *id, assignment: bytes.clone() });
         let body = value!({
             group_id: &self.group, generation_id: self.generation, member_id: &self.id,
             group_instance_id: self.instance.as_deref(),

@@ -2,7 +2,8 @@
 //!
 //! - [`raw`]: a connection that speaks any API at any version, or no API at all; [`api`] has their keys
 //! - [`mod@value`]: what is said on it, as plain values; [`codec`]: values to bytes and back, by Kafka's schema
-//! - [`batch`]: record batches, right and wrong; [`coordinator_records`]: what coordinators write in them
+//! - [`batch`]: record batches, right and wrong; [`coordinator_records`]: what coordinators write in them;
+//!   [`consumer_protocol`]: what consumers say to each other
 //! - [`mod@line`]: a line between client and broker that loses requests and answers as a test wants
 //! - [`generate`]: random and hostile bodies
 //! - [`world`]: the broker under test
@@ -12,6 +13,7 @@
 pub mod api;
 pub mod batch;
 pub mod codec;
+pub mod consumer_protocol;
 pub mod coordinator_records;
 pub mod generate;
 pub mod judge;

@@ -1,7 +1,9 @@
 //! Members of classic groups, for programs that are about something else: what they ask is not compared.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 
+use crate::consumer_protocol;
+pub(super) use crate::consumer_protocol::assignment;
 use crate::judge::Run;
 use crate::judge::run::{body_of, fitting};
 use crate::raw::Sent;
@@ -221,37 +223,8 @@ pub(super) async fn delete(run: &mut Run, group: &str, members: &[&Member]) {
     assert!([0, 69].contains(&code), "{answer:?}");
 }
 
-/// A consumer of the classic protocol that reads `topic` and owns these partitions of it, as its client says it
-/// (ConsumerProtocolSubscription v3).
+/// A consumer of the classic protocol that reads `topic` and owns these partitions of it, as its client says it.
 pub(super) fn consumer(group: &str, topic: &str, owned: &[i32]) -> Member {
-    let mut bytes = BytesMut::new();
-    bytes.put_i16(3);
-    bytes.put_i32(1);
-    put_string(&mut bytes, topic);
-    bytes.put_i32(-1);
-    put_partitions(&mut bytes, topic, owned);
-    bytes.put_i32(-1);
-    bytes.put_i16(-1);
-    Member { protocol_type: "consumer", protocols: vec![("range", bytes.freeze())], ..Member::new(group) }
-}
-
-/// What a leader assigns a consumer (ConsumerProtocolAssignment v3).
-pub(super) fn assignment(topic: &str, partitions: &[i32]) -> Bytes {
-    let mut bytes = BytesMut::new();
-    bytes.put_i16(3);
-    put_partitions(&mut bytes, topic, partitions);
-    bytes.put_i32(-1);
-    bytes.freeze()
-}
-
-fn put_partitions(bytes: &mut BytesMut, topic: &str, partitions: &[i32]) {
-    bytes.put_i32(1);
-    put_string(bytes, topic);
-    bytes.put_i32(partitions.len().try_into().expect("few partitions"));
-    partitions.iter().for_each(|partition| bytes.put_i32(*partition));
-}
-
-fn put_string(bytes: &mut BytesMut, text: &str) {
-    bytes.put_i16(text.len().try_into().expect("a short name"));
-    bytes.put_slice(text.as_bytes());
+    let protocols = vec![("range", consumer_protocol::subscription(topic, owned))];
+    Member { protocol_type: "consumer", protocols, ..Member::new(group) }
 }
