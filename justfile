@@ -5,7 +5,7 @@
 pre-commit: fmt-check lint unit tidy
 
 # What CI runs.
-ci: test fmt-check lint doc hostile-million fidelity-kafka leaders-kafka capture foreign rebalance transactions tools evidence suites
+ci: test fmt-check lint doc hostile-million fidelity-kafka group-version-kafka leaders-kafka capture foreign rebalance transactions tools evidence suites
 
 # The README's command: everything that needs no other program.
 test:
@@ -31,6 +31,10 @@ fidelity:
 # The same tests, asked of a real Kafka (java >= 17 and mvn).
 fidelity-kafka:
     tests/real-kafka/real-kafka exec -- cargo test --no-fail-fast -p system-tests --test fidelity --test hostile
+
+# The same of a Kafka whose finalized features leave consumer groups (KIP-848) out.
+group-version-kafka:
+    tests/real-kafka/real-kafka exec --property feature.group.version=0 -- cargo test -p system-tests --test fidelity group_version
 
 # What a real Kafka and the mock answer to the same requests, field by field: one node, then three.
 differential:

@@ -13,7 +13,8 @@
 //! - `transactions`, `transactional_offsets`: both generations of the protocol, with `transactional` for what they share
 //! - `fetch`, `fetch_sessions`, `offsets`: what is read
 //! - `groups_classic`: members of a group that come, wait, and go; what they commit
-//! - `groups_consumer`: the same where the broker assigns (KIP-848); `groups_mixed`: members of both protocols in one group
+//! - `groups_consumer`: the same where the broker assigns (KIP-848); `groups_mixed`: members of both protocols in one group;
+//!   `group_version`: the feature that lets the broker assign
 //!
 //! Topics have random names, so the tests run side by side on one broker and leave nothing that another one sees.
 
@@ -37,6 +38,7 @@ mod delete_topics;
 mod describe_configs;
 mod fetch;
 mod fetch_sessions;
+mod group_version;
 mod groups_classic;
 mod groups_consumer;
 mod groups_mixed;

@@ -31,6 +31,11 @@ pub(crate) async fn start() -> (Broker, String) {
             Broker::mock(mock.start().await)
         }
     };
+    start_on(broker).await
+}
+
+/// A new group of this broker whose coordinator is there.
+pub(crate) async fn start_on(broker: Broker) -> (Broker, String) {
     let group = unique("group");
     let mut connection = broker.connect().await;
     let found = |answer: &Value| answer["error_code"] == NONE;

@@ -3,7 +3,9 @@
 //!
 //! - here: who answers for a partition, and who is named instead
 //! - `moves`: elections and reassignments, and what they do to those who read and write
+//! - `groups`: who speaks for a group, and how it goes on when that is another node
 
+mod groups;
 mod moves;
 
 use std::collections::BTreeMap;
