@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use crate::builder::MockBrokerBuilder;
 use crate::error::StartError;
-use crate::fault::{FaultBuilder, GateBuilder, Scope};
+use crate::fault::{FaultBuilder, GateBuilder, HeldMarkers, Scope};
 
 /// As [`crate::MockBroker`], on a thread with a runtime of its own. Dropping it ends both.
 ///
@@ -63,6 +63,11 @@ impl MockBroker {
     /// See [`crate::MockBroker::pause_next`].
     pub fn pause_next(&self, scope: Scope) -> GateBuilder {
         self.broker().pause_next(scope)
+    }
+
+    /// See [`crate::MockBroker::hold_markers`].
+    pub fn hold_markers(&self) -> HeldMarkers {
+        self.broker().hold_markers()
     }
 
     /// See [`crate::MockBroker::advance`].

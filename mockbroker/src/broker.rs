@@ -9,7 +9,7 @@ use tokio::task::AbortHandle;
 use crate::builder::MockBrokerBuilder;
 use crate::engine::Engine;
 use crate::error::StartError;
-use crate::fault::{FaultBuilder, GateBuilder, Home, Scope};
+use crate::fault::{FaultBuilder, GateBuilder, HeldMarkers, Home, MarkerHome, Scope};
 use crate::net::{Listener, Registry};
 use crate::types::NodeId;
 
@@ -140,6 +140,26 @@ impl MockBroker {
     /// ```
     pub fn pause_next(&self, scope: Scope) -> GateBuilder {
         GateBuilder::new(Arc::clone(&self.alive.engine) as Arc<dyn Home>, scope)
+    }
+
+    /// Holds back the markers that end transactions, until the test lets them go one by one, or drops the guard.
+    ///
+    /// Kafka answers EndTxn when the end is decided, and writes the markers afterwards. In between, consumers that read
+    /// committed records see nothing of the transaction, its offsets are pending, and its producer is told
+    /// CONCURRENT_TRANSACTIONS when it goes on. That gap is there without this, too, and short.
+    ///
+    /// ```no_run
+    /// # async fn test(broker: mockbroker::MockBroker) {
+    /// let held = broker.hold_markers();
+    /// // ... the code under test commits a transaction over two partitions ...
+    /// held.wait(3).await; // two markers, and the completion
+    /// held.release_next(); // the first partition has its marker, the second has not
+    /// held.fail_next(6); // NOT_LEADER_OR_FOLLOWER: it is still pending
+    /// held.release_all();
+    /// # }
+    /// ```
+    pub fn hold_markers(&self) -> HeldMarkers {
+        HeldMarkers::new(Arc::clone(&self.alive.engine) as Arc<dyn MarkerHome>)
     }
 
     /// Panics if a request ended in a panic of its handler: a bug of this crate, which a test should not pass over.

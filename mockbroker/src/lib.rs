@@ -58,6 +58,18 @@
 //! It is always said whether something goes wrong before the broker has done what is asked or after; a [`Scope`] says to
 //! which requests, and a [`FaultGuard`] for how long.
 //!
+//! # Hold a transaction half-way
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! let broker = mockbroker::MockBroker::builder().topic("orders", 2).start().await;
+//! let held = broker.hold_markers();
+//! // ... the code under test commits a transaction, and is answered; its consumers see nothing of it yet ...
+//! held.release_next(); // the marker of one partition is written: what it holds is visible, the rest is not
+//! held.release_all(); // all of it, and the transaction is complete
+//! # }
+//! ```
+//!
 //! # Where to read on
 //!
 //! From the socket to the log: `net` (frames off a connection), `wire` (bytes to requests), `engine` (the one lock, time),
@@ -100,7 +112,9 @@ pub use broker::MockBroker;
 pub use builder::MockBrokerBuilder;
 pub use engine::clock::Clock;
 pub use error::StartError;
-pub use fault::{Fault, FaultBuilder, FaultGuard, Gate, GateBuilder, Mount, Scope, on, on_any};
+pub use fault::{
+    Fault, FaultBuilder, FaultGuard, Gate, GateBuilder, HeldMarkers, Mount, PendingMarker, Scope, on, on_any,
+};
 pub use time::Timestamp;
 pub use types::{NodeId, PartitionId, ProducerId, TopicId, TopicName};
 pub use wire::api_key::ApiKey;

@@ -1,8 +1,9 @@
 //! The whole state of the cluster: what sits behind the engine's one lock. A composition of the core, no rules.
 //!
-//! `groups`, `transactions`: how each coordinator and its log go together.
+//! `groups`, `transactions`: how each coordinator and its log go together. `markers`: how transactions end in other logs.
 
 mod groups;
+mod markers;
 mod transactions;
 
 use std::collections::BTreeMap;
@@ -22,7 +23,9 @@ use crate::txn::TransactionCoordinator;
 use crate::types::{NodeId, PartitionId, Ticket, TopicId};
 
 pub(crate) use self::groups::Outcome;
-use self::transactions::MarkerQueue;
+use self::markers::MarkerQueue;
+pub(crate) use self::markers::Step;
+pub(crate) use self::transactions::Moved;
 
 /// Everything the cluster knows.
 #[derive(Debug)]

@@ -7,6 +7,7 @@
 //! - `idempotence`: nothing twice, nothing missing, nothing out of order, wherever a request or an answer is lost.
 //! - `isolation`: transactions as a consumer sees them.
 //! - `lifecycle`: a broker starts, serves on the caller's runtime, and leaves nothing behind.
+//! - `markers`: transactions that a test holds half-way.
 //! - `unrest`: everything at once while connections break at random.
 //! - `time`: the manual clock.
 
@@ -17,5 +18,6 @@ mod groups;
 mod idempotence;
 mod isolation;
 mod lifecycle;
+mod markers;
 mod time;
 mod unrest;

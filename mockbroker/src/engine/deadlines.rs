@@ -119,6 +119,7 @@ impl Engine {
         let mut shared = self.lock();
         shared.tick(now);
         shared.write_markers(now);
+        self.count_steps(&shared);
         let cleans = shared.starts_cleaning(now);
         let next = shared.next_deadline();
         assert!(next > now, "a deadline is left at {next:?} after the tick of {now:?}");
@@ -146,6 +147,7 @@ impl Engine {
         if shared.next_deadline() <= now {
             shared.tick(now);
         }
+        self.count_steps(shared);
         if shared.next_deadline() < shared.armed || shared.state.has_markers() {
             self.alarm.notify_one();
         }

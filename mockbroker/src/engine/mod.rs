@@ -7,6 +7,7 @@ pub(crate) mod clock;
 mod deadlines;
 mod dispatch;
 mod effects;
+mod markers;
 mod parked;
 pub(crate) mod steering;
 #[cfg(test)]
@@ -17,7 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 
 use self::deadlines::Chores;
 pub(crate) use self::deadlines::keep_time;
@@ -41,6 +42,8 @@ pub(crate) struct Engine {
     panics: AtomicUsize,
     /// Whether any fault or gate is mounted: a request of a cluster without one pays for this look and no more.
     is_steered: AtomicBool,
+    /// How many steps of transactions are pending, for as long as somebody waits for them.
+    pending_steps: watch::Sender<usize>,
 }
 
 /// What the lock guards.
@@ -106,6 +109,7 @@ impl Engine {
             alarm: Notify::new(),
             panics: AtomicUsize::new(0),
             is_steered: AtomicBool::new(false),
+            pending_steps: watch::Sender::default(),
         })
     }
 

@@ -4,12 +4,15 @@
 //! and the answer. What a rule says happens in the engine and on the connection; no handler knows of it.
 //!
 //! - `scope`: which requests; `rule`: what happens to them, and how often it has
-//! - `mount`: the public face: mounting, guards that verify, gates
+//! - `mount`: the public face: mounting, guards that verify, gates; `markers`: of transactions that are held half-way
 
+mod markers;
 mod mount;
 mod rule;
 mod scope;
 
+pub(crate) use self::markers::MarkerHome;
+pub use self::markers::{HeldMarkers, PendingMarker};
 pub(crate) use self::mount::Home;
 pub use self::mount::{FaultBuilder, FaultGuard, Gate, GateBuilder, Mount};
 pub use self::rule::Fault;

@@ -1,33 +1,21 @@
-//! Transactions, their log, and the markers that end them: what the coordinator asks for is done here, so that its records and
-//! what it answers are never apart.
+//! Transactions and their log: what the coordinator asks for is done here, so that its records and what it answers are never
+//! apart.
 //!
-//! Markers are written after the answer that decided them, by [`State::write_markers`], which the engine calls a moment
-//! later. In between other requests may come: they are told to come back, as in Kafka. A test can hold the markers back.
-//!
-//! Source: `TransactionStateManager`, `TransactionMarkerChannelManager`.
-
-use std::collections::{BTreeSet, VecDeque};
+//! Not here: the markers that end transactions, which are written after the answer (`markers`).
+//! Source: `TransactionStateManager`.
 
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::protocol::StrBytes;
 
 use super::State;
 use crate::cluster::{CoordinatorType, partition_for};
-use crate::group::TransactionResult;
-use crate::logs::{CoordinatorRecord, Marker, Replayed};
+use crate::logs::{CoordinatorRecord, Replayed};
 use crate::time::Timestamp;
-use crate::txn::{self, Answer, Effect, Event, Markers, Record, TopicPartition, TransactionCoordinator};
+use crate::txn::{self, Answer, Effect, Event, Record, TopicPartition, TransactionCoordinator};
 use crate::types::{NodeId, PartitionId, TopicId};
 
-/// Transactions that are prepared and whose markers are not all written, in the order in which they were decided.
-#[derive(Debug, Default)]
-pub(super) struct MarkerQueue {
-    waiting: VecDeque<Markers>,
-    is_held: bool,
-}
-
 /// Partitions that were appended to: whoever waits for their data looks again.
-type Moved = Vec<(TopicId, PartitionId)>;
+pub(crate) type Moved = Vec<(TopicId, PartitionId)>;
 
 impl State {
     /// Whether `node` may speak for a transactional id.
@@ -73,105 +61,8 @@ impl State {
         TopicPartition { topic: StrBytes::from_static_str(kind.topic()), partition }
     }
 
-    /// Whether markers wait to be written.
-    pub(crate) fn has_markers(&self) -> bool {
-        !self.markers.is_held && !self.markers.waiting.is_empty()
-    }
-
-    /// Holds markers back, or lets them go again. What is held is written by [`State::write_next_markers`] only.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the steering of the cluster will call it"))]
-    pub(crate) fn hold_markers(&mut self, is_held: bool) {
-        self.markers.is_held = is_held;
-    }
-
-    /// Writes the markers of every transaction that was prepared before this call.
-    pub(crate) fn write_markers(&mut self, now: Timestamp) -> Moved {
-        let mut moved = Vec::new();
-        if self.has_markers() {
-            for _ in 0..self.markers.waiting.len() {
-                self.write_next_markers(now, &mut moved);
-            }
-        }
-        moved
-    }
-
-    /// Writes the markers of the transaction that was prepared first.
-    pub(crate) fn write_next_markers(&mut self, now: Timestamp, moved: &mut Moved) {
-        let Some(mut markers) = self.markers.waiting.pop_front() else { return };
-        let mut written = BTreeSet::new();
-        for partition in std::mem::take(&mut markers.partitions) {
-            match self.write_marker_at(&markers, &partition, now, moved) {
-                Ok(()) => drop(written.insert(partition)),
-                Err(ResponseError::NotLeaderOrFollower) => drop(markers.partitions.insert(partition)),
-                Err(error) => {
-                    // As in Kafka the transaction stays prepared for good.
-                    tracing::info!(?error, ?markers, "the markers of a fenced transaction are given up");
-                    return;
-                }
-            }
-        }
-        let (id, event) = (markers.transactional_id.clone(), Event::MarkersWritten { partitions: written });
-        let done = self.step_transactions(&id, event, now, moved);
-        debug_assert!(done.is_ok(), "markers are always taken: {done:?}");
-        if !markers.partitions.is_empty() {
-            self.markers.waiting.push_back(markers);
-        }
-    }
-
-    /// Writes one marker. A topic that is gone needs none.
-    fn write_marker_at(
-        &mut self,
-        markers: &Markers,
-        at: &TopicPartition,
-        now: Timestamp,
-        moved: &mut Moved,
-    ) -> Result<(), ResponseError> {
-        let id = &markers.transactional_id;
-        let coordinator_epoch = self.cluster.topics().by_name(CoordinatorType::Transaction.topic()).and_then(|topic| {
-            topic.partition(partition_for(id, topic.partitions().len())).map(|partition| partition.leader_epoch())
-        });
-        let marker = Marker {
-            producer_id: markers.producer_id,
-            producer_epoch: markers.producer_epoch,
-            is_commit: markers.is_commit,
-            coordinator_epoch: coordinator_epoch.unwrap_or(0),
-            bumps_epoch: markers.bumps_epoch,
-        };
-        match self.write_marker(&marker, at, now, moved) {
-            Err(ResponseError::UnknownTopicOrPartition) => Ok(()),
-            outcome => outcome,
-        }
-    }
-
-    /// Writes a marker into a partition, and ends the transaction for the offsets that were committed in it, if it is one
-    /// of the partition of groups.
-    ///
-    /// # Errors
-    /// UNKNOWN_TOPIC_OR_PARTITION; NOT_LEADER_OR_FOLLOWER if nobody leads it now; what the log says of the marker.
-    pub(crate) fn write_marker(
-        &mut self,
-        marker: &Marker,
-        at: &TopicPartition,
-        now: Timestamp,
-        moved: &mut Moved,
-    ) -> Result<(), ResponseError> {
-        let topic = self.cluster.topics().by_name(&at.topic).ok_or(ResponseError::UnknownTopicOrPartition)?;
-        let partition = PartitionId(at.partition);
-        let led = topic.partition(partition).ok_or(ResponseError::UnknownTopicOrPartition)?;
-        led.leader().and_then(|node| self.cluster.alive(node)).ok_or(ResponseError::NotLeaderOrFollower)?;
-        self.logs.append_marker(topic, partition, marker, now)?;
-        moved.push((topic.id(), partition));
-        if *at.topic == *CoordinatorType::Group.topic() {
-            let partitions = topic.partitions().len();
-            let result = if marker.is_commit { TransactionResult::Committed } else { TransactionResult::Aborted };
-            let is_here = |group_id: &str| partition_for(group_id, partitions) == partition;
-            self.groups.end_transaction(marker.producer_id, result, is_here);
-        }
-        Ok(())
-    }
-
-    /// Another node leads a partition, or the same anew. If it is one of `__transaction_state`, its transactional ids are read
-    /// back from the log, and the markers of what was prepared are written again.
+    /// Another node leads a partition, or the same anew. If it is one of `__transaction_state`, its transactional ids are given
+    /// up, and, if somebody leads it, read back from the log: the markers of what was prepared are written again.
     pub(crate) fn reload_transactions(&mut self, topic_id: TopicId, partition: PartitionId, now: Timestamp) -> Moved {
         let mut moved = Vec::new();
         let topic = self.cluster.topics().by_id(topic_id);
@@ -180,10 +71,14 @@ impl State {
         };
         let partitions = topic.partitions().len();
         let is_here = |id: &str| partition_for(id, partitions) == partition;
-        self.markers.waiting.retain(|markers| !is_here(&markers.transactional_id));
+        let has_leader = topic.partition(partition).is_some_and(|partition| partition.leader().is_some());
+        self.markers.give_up(is_here);
         let replayed: Vec<_> = self.logs.replay(topic, partition).collect();
         self.with_transactions(now, &mut moved, |transactions, ctx, out| {
             transactions.unload(is_here);
+            if !has_leader {
+                return;
+            }
             for replayed in replayed {
                 let Replayed::Record(_, CoordinatorRecord { key, value }) = replayed else { continue };
                 match Record::read(&key, value.as_deref()) {
@@ -213,7 +108,7 @@ impl State {
         for effect in effects {
             match effect {
                 Effect::Persist(record) => self.write_transaction(&record, now, moved),
-                Effect::WriteMarkers(markers) => self.markers.waiting.push_back(markers),
+                Effect::WriteMarkers(markers) => self.markers.push(markers),
             }
         }
         result
@@ -278,18 +173,44 @@ mod tests {
 
     #[test]
     fn markers_come_after_the_answer_and_can_be_held() {
-        let (mut state, id, producer, _) = open();
+        let (mut state, id, producer, partitions) = open();
         state.hold_markers(true);
         end(&mut state, &id, producer).unwrap();
         assert_eq!((state.has_markers(), state.write_markers(NOW)), (false, Vec::new()));
-        assert_eq!(transaction_state(&state, &id), TransactionState::PrepareCommit);
         assert_eq!(end(&mut state, &id, producer), Err(ResponseError::ConcurrentTransactions));
-        let mut moved = Vec::new();
-        state.write_next_markers(NOW, &mut moved);
-        assert_eq!(moved.len(), 3, "two markers and a record");
+        let expected: Vec<_> = partitions.into_iter().map(Some).chain([None]).collect();
+        let pending: Vec<_> = state.pending_steps().map(|(_, partition)| partition).collect();
+        assert_eq!(pending, expected, "a marker for each partition, then the record that all are written");
+        for partition in expected {
+            assert_eq!(transaction_state(&state, &id), TransactionState::PrepareCommit);
+            let mut moved = Vec::new();
+            assert_eq!(state.take_step(None, NOW, &mut moved).unwrap().1, partition);
+            assert_eq!(moved.len(), 1, "{partition:?}");
+        }
         assert_eq!(transaction_state(&state, &id), TransactionState::CompleteCommit);
+        assert_eq!(state.take_step(None, NOW, &mut Vec::new()), None);
         state.hold_markers(false);
         assert!(!state.has_markers());
+    }
+
+    #[test]
+    fn a_marker_that_fails_is_tried_again_unless_its_coordinator_is_fenced() {
+        // TransactionMarkerRequestCompletionHandler.
+        let (mut state, id, producer, _) = open();
+        state.hold_markers(true);
+        end(&mut state, &id, producer).unwrap();
+        let mut moved = Vec::new();
+        for error in [ResponseError::NotEnoughReplicas, ResponseError::NotLeaderOrFollower] {
+            state.take_step(Some(error), NOW, &mut moved).unwrap();
+            assert_eq!((moved.len(), state.pending_steps().count()), (0, 3));
+        }
+        state.take_step(Some(ResponseError::InvalidProducerEpoch), NOW, &mut moved).unwrap();
+        assert_eq!((moved.len(), state.pending_steps().count()), (0, 0));
+        assert_eq!(transaction_state(&state, &id), TransactionState::PrepareCommit, "for good, as in Kafka");
+        let topic = state.cluster.topics().by_name("__transaction_state").unwrap();
+        let (topic_id, partition) = (topic.id(), partition_for(&id, topic.partitions().len()));
+        state.reload_transactions(topic_id, partition, NOW);
+        assert_eq!(state.pending_steps().count(), 3, "or until another coordinator takes it up");
     }
 
     #[test]

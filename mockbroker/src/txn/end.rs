@@ -110,19 +110,18 @@ impl TransactionCoordinator {
         out.push(Effect::WriteMarkers(markers));
     }
 
-    /// Markers are written; after the last one the transaction is complete.
-    pub(super) fn markers_written(
-        &mut self,
-        transactional_id: &StrBytes,
-        partitions: &BTreeSet<TopicPartition>,
-        out: &mut Vec<Effect>,
-    ) {
+    /// Markers are written.
+    pub(super) fn markers_written(&mut self, transactional_id: &StrBytes, partitions: &BTreeSet<TopicPartition>) {
+        let soft = self.soft.get_mut(transactional_id);
+        if let Some(completing) = soft.and_then(|soft| soft.completing.as_mut()) {
+            completing.remaining.retain(|partition| !partitions.contains(partition));
+        }
+    }
+
+    /// The transaction is complete, if its last marker is written.
+    pub(super) fn complete(&mut self, transactional_id: &StrBytes, out: &mut Vec<Effect>) {
         let Some(soft) = self.soft.get_mut(transactional_id) else { return };
-        let Some(completing) = &mut soft.completing else { return };
-        completing.remaining.retain(|partition| !partitions.contains(partition));
-        if completing.remaining.is_empty()
-            && let Some(Completing { completion, .. }) = soft.completing.take()
-        {
+        if let Some(Completing { completion, .. }) = soft.completing.take_if(|it| it.remaining.is_empty()) {
             self.persist(transactional_id, completion, out);
         }
     }

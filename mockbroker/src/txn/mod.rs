@@ -76,6 +76,8 @@ pub(crate) enum Event {
     EndTransaction { producer: (i64, i16), is_commit: bool, client_version: ClientVersion },
     /// The markers in these partitions are written, or need not be: the topic is gone.
     MarkersWritten { partitions: BTreeSet<TopicPartition> },
+    /// What is decided is done, if no marker is left to be written.
+    Complete,
 }
 
 /// Which generation of the protocol a request speaks: its version decides (KIP-890).
@@ -107,7 +109,8 @@ pub(crate) type Answer = Result<(i64, i16), ResponseError>;
 pub(crate) enum Effect {
     /// The record is to be written. It is applied already.
     Persist(Record),
-    /// After the answer the markers are to be written, and each be told of with [`Event::MarkersWritten`].
+    /// After the answer the markers are to be written, and each be told of with [`Event::MarkersWritten`]; then
+    /// comes [`Event::Complete`].
     WriteMarkers(Markers),
 }
 
@@ -176,7 +179,11 @@ impl TransactionCoordinator {
                 self.end(ctx, transactional_id, producer, is_commit, client_version, out)
             }
             Event::MarkersWritten { partitions } => {
-                self.markers_written(transactional_id, &partitions, out);
+                self.markers_written(transactional_id, &partitions);
+                Ok((-1, -1))
+            }
+            Event::Complete => {
+                self.complete(transactional_id, out);
                 Ok((-1, -1))
             }
         }

@@ -22,11 +22,15 @@ fn a_transaction_is_complete_when_its_last_marker_is_written() {
         kit.step(ID, Event::MarkersWritten { partitions: partitions.iter().cloned().collect() }).unwrap();
     };
     written(&mut kit, &[partition("p", 1)]);
+    kit.step(ID, Event::Complete).unwrap();
     let described = kit.machine.describe(&text(ID)).unwrap();
     assert_eq!(described.state, TransactionState::PrepareCommit);
     assert_eq!(described.partitions, BTreeSet::from([partition("p", 0), partition("q", 0)]));
     assert_eq!(kit.add(next, V2), Err(ConcurrentTransactions));
     written(&mut kit, &[partition("p", 0), partition("q", 0)]);
+    assert_eq!(kit.state(), Some(TransactionState::PrepareCommit), "until that is written, too");
+    assert_eq!(kit.add(next, V2), Err(ConcurrentTransactions));
+    kit.step(ID, Event::Complete).unwrap();
     let described = kit.machine.describe(&text(ID)).unwrap();
     assert_eq!((described.state, described.partitions.len()), (TransactionState::CompleteCommit, 0));
     assert_eq!(described.start_time_ms, NOW.as_millis(), "when it began stays to be seen");
@@ -88,6 +92,8 @@ fn markers_that_nobody_waits_for_change_nothing() {
     let written = Event::MarkersWritten { partitions: BTreeSet::from([partition("p", 0)]) };
     kit.step(ID, written.clone()).unwrap();
     kit.step("nobody", written).unwrap();
+    kit.step(ID, Event::Complete).unwrap();
+    kit.step("nobody", Event::Complete).unwrap();
     assert_eq!((kit.state(), kit.records.len()), (Some(TransactionState::Empty), 1));
     assert_eq!(kit.end((producer.0, 4), true, V0), Err(ProducerFenced));
 }

@@ -77,6 +77,7 @@ impl Kit {
         for markers in std::mem::take(&mut self.markers) {
             let partitions = markers.partitions;
             self.step(&markers.transactional_id, Event::MarkersWritten { partitions }).unwrap();
+            self.step(&markers.transactional_id, Event::Complete).unwrap();
         }
     }
 

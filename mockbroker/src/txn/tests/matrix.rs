@@ -1,5 +1,6 @@
 //! Every event in every state, as a table to be read beside the specification (G.3 to G.5).
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use kafka_protocol::error::ResponseError;
@@ -47,7 +48,7 @@ const STATES: [&str; 9] = [
 
 type Act = fn(&mut Kit, (i64, i16), ClientVersion) -> Answer;
 
-const EVENTS: [(&str, Act); 13] = [
+const EVENTS: [(&str, Act); 21] = [
     ("init", |kit, _, _| kit.init(None)),
     ("init current", |kit, producer, _| kit.init(Some(producer))),
     ("init one epoch before", |kit, (id, epoch), _| kit.init(Some((id, epoch - 1)))),
@@ -60,6 +61,26 @@ const EVENTS: [(&str, Act); 13] = [
     ("commit one epoch before", |kit, (id, epoch), version| kit.end((id, epoch - 1), true, version)),
     ("abort one epoch before", |kit, (id, epoch), version| kit.end((id, epoch - 1), false, version)),
     ("commit other id", |kit, (id, epoch), version| kit.end((id + 9, epoch), true, version)),
+    ("init of an id before the last", |kit, (id, _), _| kit.init(Some((id - 1, 32_766)))),
+    ("init too long", |kit, _, _| kit.step(ID, Event::InitProducerId { timeout_ms: 900_001, expected: None })),
+    ("add another partition", |kit, producer, client_version| {
+        let partitions = BTreeSet::from([partition("q", 3)]);
+        kit.step(ID, Event::AddPartitions { producer, partitions, client_version })
+    }),
+    ("commit next epoch", |kit, (id, epoch), version| kit.end((id, epoch + 1), true, version)),
+    ("markers written", |kit, producer, _| {
+        let partitions = BTreeSet::from([partition("p", 0)]);
+        kit.step(ID, Event::MarkersWritten { partitions }).map(|_| producer)
+    }),
+    ("complete too early", |kit, producer, _| kit.step(ID, Event::Complete).map(|_| producer)),
+    ("markers written and complete", |kit, producer, _| {
+        kit.write_markers();
+        Ok(producer)
+    }),
+    ("70 s pass", |kit, producer, _| {
+        kit.advance(70_000);
+        Ok(producer)
+    }),
     ("verify", |kit, producer, _| kit.machine.verify(&text(ID), producer, &partition("p", 0)).map(|()| producer)),
 ];
 
