@@ -5,7 +5,7 @@
 pre-commit: fmt-check lint unit tidy
 
 # What CI runs.
-ci: test fmt-check lint doc hostile-million fidelity-kafka group-version-kafka leaders-kafka capture foreign rebalance transactions tools evidence suites
+ci: test fmt-check lint features doc hostile-million fidelity-kafka group-version-kafka leaders-kafka security-kafka capture foreign rebalance transactions tools evidence suites
 
 # The README's command: everything that needs no other program.
 test:
@@ -16,6 +16,10 @@ fmt-check:
 
 lint:
     cargo clippy --workspace --all-targets --all-features -- -D warnings
+
+# The crates without what is optional in them.
+features:
+    cargo clippy -p async-kafka -p mockbroker --no-default-features -- -D warnings
 
 doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
@@ -57,6 +61,10 @@ capture:
 # A cluster of three nodes, asked of three real ones.
 leaders-kafka:
     tests/real-kafka/real-kafka exec --brokers 3 -- cargo test -p system-tests --test leaders
+
+# TLS and logins of the client, against a real Kafka with a listener for each.
+security-kafka:
+    tests/real-kafka/real-kafka exec --user app:app-secret --property connections.max.reauth.ms=1500 --listener SASL:SASL_PLAINTEXT --listener TLS:SSL --listener SASL_TLS:SASL_SSL --listener MUTUAL:SSL:broker:required --listener WRONG_NAME:SSL:broker_wrong_name --listener EXPIRED:SSL:broker_expired -- cargo test -p system-tests --test security
 
 # Client and mock together.
 system:

@@ -6,6 +6,10 @@ use std::{future::Future, io, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
+#[cfg(feature = "sasl")]
+use crate::security::Sasl;
+#[cfg(feature = "tls")]
+use crate::security::Tls;
 use crate::{
     cluster::Cluster,
     config::ClientConfig,
@@ -98,7 +102,22 @@ impl KafkaBuilder {
         self
     }
 
+    /// Encrypts connections (`security.protocol`), see [`Tls`].
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.config.tls = Some(tls);
+        self
+    }
+
+    /// Logs in on connections (`sasl.mechanism`), see [`Sasl`].
+    #[cfg(feature = "sasl")]
+    pub fn sasl(mut self, sasl: Sasl) -> Self {
+        self.config.sasl = Some(sasl);
+        self
+    }
+
     /// Dials in another way than TCP: any function from an address to a stream, such as a proxy, or memory in a test.
+    /// TLS, if any, is spoken over that stream.
     pub fn dial<F, Fut, S>(mut self, dial: F) -> Self
     where
         F: Fn(Address) -> Fut + Send + Sync + 'static,
@@ -121,6 +140,11 @@ impl KafkaBuilder {
         if addresses.is_empty() {
             return Err(Error::config("bootstrap", "names no broker"));
         }
+        #[cfg(feature = "tls")]
+        let transport = match &config.tls {
+            Some(tls) => transport.with_tls(tls).await?,
+            None => transport,
+        };
         let (limit, backoff) = (config.api_timeout, config.retry_backoff);
         let cluster = Cluster::new(addresses, transport, Arc::new(config));
         let mut retry = Retry::until(Instant::now() + limit, backoff);

@@ -7,8 +7,12 @@
 use std::{sync::Arc, time::Duration};
 
 pub use crate::batch::Compression;
+#[cfg(feature = "sasl")]
+use crate::security::Sasl;
+#[cfg(feature = "tls")]
+use crate::security::Tls;
 use crate::{
-    error::{Error, Result},
+    error::{BatchError, Error, Result},
     retry::Backoff,
 };
 
@@ -37,6 +41,12 @@ pub struct ClientConfig {
     /// Requests that one connection may have in flight. Kafka has `max.in.flight.requests.per.connection` for producers
     /// only, see [`ProducerConfig::max_in_flight`]; this one bounds every connection. Default 64.
     pub max_in_flight: usize,
+    /// TLS (`security.protocol` `SSL` or `SASL_SSL`). Default none.
+    #[cfg(feature = "tls")]
+    pub tls: Option<Tls>,
+    /// The login (`security.protocol` `SASL_PLAINTEXT` or `SASL_SSL`). Default none.
+    #[cfg(feature = "sasl")]
+    pub sasl: Option<Sasl>,
     /// The longest answer that is accepted (librdkafka: `receive.message.max.bytes`). Default 100 MiB: a batch bigger than
     /// `max.partition.fetch.bytes` still arrives whole (KIP-74), so this must exceed the brokers' `message.max.bytes`.
     pub max_frame_bytes: usize,
@@ -54,6 +64,10 @@ impl Default for ClientConfig {
             metadata_max_age: Duration::from_secs(300),
             api_timeout: Duration::from_secs(60),
             max_in_flight: 64,
+            #[cfg(feature = "tls")]
+            tls: None,
+            #[cfg(feature = "sasl")]
+            sasl: None,
             max_frame_bytes: 100 << 20,
         }
     }
@@ -70,6 +84,8 @@ impl ClientConfig {
         if self.client_id.len() > usize::from(u16::MAX / 2) {
             return Err(Error::config("client_id", "must be at most 32767 bytes"));
         }
+        #[cfg(feature = "sasl")]
+        self.sasl.as_ref().map_or(Ok(()), Sasl::check)?;
         Ok(())
     }
 }
@@ -183,6 +199,9 @@ impl ProducerConfig {
         positive("batch_records", self.batch_records)?;
         if self.idempotence == Some(true) && !self.allows_idempotence() {
             return Err(Error::config("idempotence", "needs Acks::All, retries, and at most 5 in max_in_flight"));
+        }
+        if !self.compression.is_built() {
+            return Err(Error::config("compression", BatchError::NotBuilt(self.compression.name()).to_string()));
         }
         if let Some(level) = self.compression_level
             && !self.compression.levels().contains(&level)

@@ -47,6 +47,27 @@ pub enum Error {
         source: Arc<io::Error>,
     },
 
+    /// The two sides could not agree on an encrypted connection, or one does not trust the other. Trying again does not
+    /// help: the reason says what does.
+    #[error("no TLS with {address}: {reason}")]
+    Tls {
+        /// The host and port of the broker.
+        address: Arc<str>,
+        /// What rustls found, and what to do.
+        reason: Arc<str>,
+    },
+
+    /// A broker refused the login, or did not prove itself. Trying again does not help: the reason says what does.
+    #[error("no login by {mechanism} at {address}: {reason}")]
+    Authentication {
+        /// The host and port of the broker.
+        address: Arc<str>,
+        /// The mechanism, as in `sasl.mechanism`.
+        mechanism: &'static str,
+        /// What was wrong, in the broker's words where it has some.
+        reason: Arc<str>,
+    },
+
     /// A connection ended while something was waiting for it.
     #[error("the connection to {address} was closed: {reason}")]
     Disconnected {
@@ -306,6 +327,11 @@ pub enum CloseReason {
         /// The id in the answer.
         received: i32,
     },
+    /// The broker closed it although nothing but its versions was asked before. A listener that wants a login does so with
+    /// a client that makes none, and has no other way to say it; so does a broker that stops.
+    Unanswered,
+    /// The session was over and the login could not be made again (KIP-368).
+    NotAuthenticated(Arc<Error>),
     /// Nothing was sent or received for `connections.max.idle.ms`.
     Idle,
     /// The client no longer needs it.
@@ -334,6 +360,10 @@ impl fmt::Display for CloseReason {
             Self::UnexpectedCorrelationId { expected: None, received } => {
                 write!(formatter, "the answer with correlation id {received} belongs to no request")
             }
+            Self::Unanswered => formatter.write_str(
+                "the broker closed it at the first request; does this listener want a login (KafkaBuilder::sasl)?",
+            ),
+            Self::NotAuthenticated(error) => write!(formatter, "the session is over: {error}"),
             Self::Idle => formatter.write_str("it was idle"),
             Self::ByClient => formatter.write_str("the client closed it"),
         }
@@ -358,6 +388,9 @@ pub enum BatchError {
     /// A codec that Kafka does not have.
     #[error("compression codec {0} does not exist")]
     Codec(u8),
+    /// The codec is a feature of this crate that is not compiled in.
+    #[error("{0} is not compiled in: enable the feature `{0}` of async-kafka")]
+    NotBuilt(&'static str),
     /// A length or count that cannot be true.
     #[error("{0}")]
     Malformed(&'static str),

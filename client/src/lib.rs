@@ -70,8 +70,13 @@ mod error;
 mod producer;
 mod record;
 mod retry;
+mod security;
 mod wire;
 
+#[cfg(feature = "tls")]
+pub use crate::security::Tls;
+#[cfg(feature = "sasl")]
+pub use crate::security::{OAuthToken, Sasl};
 pub use crate::{
     client::{Kafka, KafkaBuilder},
     codes::ErrorCode,

@@ -63,14 +63,15 @@ const CLIENT: Arrows = &[
     ("record", &[]),
     ("retry", &[]),
     ("batch", &["error", "record"]),
-    ("config", &["batch", "error", "record", "retry"]),
+    ("security", &["error"]),
+    ("config", &["batch", "error", "record", "retry", "security"]),
     ("wire", &["batch", "error"]),
-    ("conn", &["codes", "config", "error", "retry", "wire"]),
+    ("conn", &["codes", "config", "error", "retry", "security", "wire"]),
     ("cluster", &["codes", "config", "conn", "error", "retry", "wire"]),
     ("producer", &["batch", "cluster", "codes", "config", "error", "record", "retry", "wire"]),
     ("consumer", &["batch", "cluster", "codes", "config", "error", "record", "retry", "wire"]),
     ("admin", &["cluster", "codes", "config", "error", "retry", "wire"]),
-    ("client", &["admin", "cluster", "config", "conn", "consumer", "error", "producer", "retry"]),
+    ("client", &["admin", "cluster", "config", "conn", "consumer", "error", "producer", "retry", "security"]),
 ];
 
 /// What only some files may say: the words, whom they are for, and why.

@@ -1,8 +1,9 @@
-//! The four codecs, framed as Kafka's Java client and librdkafka frame them.
+//! The four codecs, framed as Kafka's Java client and librdkafka frame them. Each is a feature of the crate.
 //!
 //! A decompressor never writes more than it is allowed to, whatever the bytes announce.
 
-use std::io::{self, Read, Write};
+#[cfg(any(feature = "gzip", feature = "lz4", feature = "zstd"))]
+use std::io::{Read, Write};
 
 use crate::error::BatchError;
 
@@ -23,13 +24,18 @@ pub enum Compression {
 }
 
 /// `\x82SNAPPY\0`, then the version and the lowest compatible version, both 1.
+#[cfg(feature = "snappy")]
 const XERIAL_HEADER: [u8; 16] = *b"\x82SNAPPY\0\0\0\0\x01\0\0\0\x01";
+#[cfg(feature = "snappy")]
 const XERIAL_MAGIC: &[u8] = b"\x82SNAPPY\0";
 /// The block size of snappy-java.
+#[cfg(feature = "snappy")]
 const XERIAL_BLOCK_BYTES: usize = 32 << 10;
 /// A block that says it grows more than this is lying: a Snappy copy element of three bytes yields 64 at most.
+#[cfg(feature = "snappy")]
 const SNAPPY_MAX_RATIO: usize = 64;
 /// 128 MiB, what zstd's own tools accept: a bigger window reserves its memory before any output.
+#[cfg(feature = "zstd")]
 const ZSTD_WINDOW_LOG_MAX: u32 = 27;
 
 impl Compression {
@@ -55,6 +61,28 @@ impl Compression {
         })
     }
 
+    /// The name in `compression.type`, which is also that of the feature.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Gzip => "gzip",
+            Self::Snappy => "snappy",
+            Self::Lz4 => "lz4",
+            Self::Zstd => "zstd",
+        }
+    }
+
+    /// Whether the codec is compiled in.
+    pub(crate) const fn is_built(self) -> bool {
+        match self {
+            Self::None => true,
+            Self::Gzip => cfg!(feature = "gzip"),
+            Self::Snappy => cfg!(feature = "snappy"),
+            Self::Lz4 => cfg!(feature = "lz4"),
+            Self::Zstd => cfg!(feature = "zstd"),
+        }
+    }
+
     /// The levels that can be chosen (`GzipCompression`, `ZstdCompression` of Kafka); none is an empty range.
     pub(crate) const fn levels(self) -> std::ops::RangeInclusive<i32> {
         match self {
@@ -66,16 +94,20 @@ impl Compression {
     }
 
     /// Appends the compressed bytes to `output`, at the codec's own level or at one of [`Compression::levels`].
+    #[cfg_attr(not(any(feature = "gzip", feature = "zstd")), expect(unused_variables, reason = "no codec has levels"))]
     pub(crate) fn compress(self, level: Option<i32>, input: &[u8], mut output: Vec<u8>) -> Result<Vec<u8>, BatchError> {
         match self {
             Self::None => output.extend_from_slice(input),
+            #[cfg(feature = "gzip")]
             Self::Gzip => {
                 let mut encoder =
                     flate2::write::GzEncoder::new(output, flate2::Compression::new(level.map_or(6, i32::unsigned_abs)));
                 encoder.write_all(input).map_err(failed)?;
                 output = encoder.finish().map_err(failed)?;
             }
+            #[cfg(feature = "snappy")]
             Self::Snappy => compress_xerial(input, &mut output)?,
+            #[cfg(feature = "lz4")]
             Self::Lz4 => {
                 // Java reads independent blocks only (`Lz4BlockInputStream`: "Dependent block stream is unsupported").
                 let frame = lz4_flex::frame::FrameInfo::new()
@@ -83,13 +115,16 @@ impl Compression {
                     .block_mode(lz4_flex::frame::BlockMode::Independent);
                 let mut encoder = lz4_flex::frame::FrameEncoder::with_frame_info(frame, output);
                 encoder.write_all(input).map_err(failed)?;
-                output = encoder.finish().map_err(|error| failed(io::Error::other(error)))?;
+                output = encoder.finish().map_err(|error| failed(std::io::Error::other(error)))?;
             }
+            #[cfg(feature = "zstd")]
             Self::Zstd => {
                 let mut encoder = zstd::stream::write::Encoder::new(output, level.unwrap_or(3)).map_err(failed)?;
                 encoder.write_all(input).map_err(failed)?;
                 output = encoder.finish().map_err(failed)?;
             }
+            #[cfg(not(all(feature = "gzip", feature = "lz4", feature = "snappy", feature = "zstd")))]
+            absent => return Err(BatchError::NotBuilt(absent.name())),
         }
         Ok(output)
     }
@@ -99,19 +134,26 @@ impl Compression {
         match self {
             Self::None if input.len() > limit_bytes => Err(BatchError::TooLarge { limit_bytes }),
             Self::None => Ok(input.to_vec()),
+            #[cfg(feature = "gzip")]
             Self::Gzip => read_limited(flate2::read::MultiGzDecoder::new(input), input.len(), limit_bytes),
+            #[cfg(feature = "snappy")]
             Self::Snappy => decompress_snappy(input, limit_bytes),
+            #[cfg(feature = "lz4")]
             Self::Lz4 => read_limited(lz4_flex::frame::FrameDecoder::new(input), input.len(), limit_bytes),
+            #[cfg(feature = "zstd")]
             Self::Zstd => {
                 let mut decoder = zstd::stream::read::Decoder::with_buffer(input).map_err(failed)?;
                 decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(failed)?;
                 read_limited(decoder, input.len(), limit_bytes)
             }
+            #[cfg(not(all(feature = "gzip", feature = "lz4", feature = "snappy", feature = "zstd")))]
+            absent => Err(BatchError::NotBuilt(absent.name())),
         }
     }
 }
 
 /// `header, (block_length: i32, block)*`, each block raw Snappy.
+#[cfg(feature = "snappy")]
 fn compress_xerial(input: &[u8], output: &mut Vec<u8>) -> Result<(), BatchError> {
     let mut encoder = snap::raw::Encoder::new();
     output.extend_from_slice(&XERIAL_HEADER);
@@ -127,6 +169,7 @@ fn compress_xerial(input: &[u8], output: &mut Vec<u8>) -> Result<(), BatchError>
 }
 
 /// Xerial framing, or raw Snappy as some clients that are not Java write it (librdkafka accepts both).
+#[cfg(feature = "snappy")]
 fn decompress_snappy(input: &[u8], limit_bytes: usize) -> Result<Vec<u8>, BatchError> {
     let mut output = Vec::new();
     let Some(mut rest) = input.strip_prefix(XERIAL_MAGIC) else {
@@ -145,6 +188,7 @@ fn decompress_snappy(input: &[u8], limit_bytes: usize) -> Result<Vec<u8>, BatchE
     Ok(output)
 }
 
+#[cfg(feature = "snappy")]
 fn append_snappy_block(block: &[u8], output: &mut Vec<u8>, limit_bytes: usize) -> Result<(), BatchError> {
     let length = snap::raw::decompress_len(block).map_err(|error| failed(error.into()))?;
     if length > limit_bytes.saturating_sub(output.len()) {
@@ -159,6 +203,7 @@ fn append_snappy_block(block: &[u8], output: &mut Vec<u8>, limit_bytes: usize) -
     Ok(())
 }
 
+#[cfg(any(feature = "gzip", feature = "lz4", feature = "zstd"))]
 fn read_limited(decoder: impl Read, input_length: usize, limit_bytes: usize) -> Result<Vec<u8>, BatchError> {
     let mut output = Vec::with_capacity(input_length.saturating_mul(4).min(limit_bytes).min(1 << 20));
     let mut limited = decoder.take(limit_bytes as u64 + 1);
@@ -166,6 +211,7 @@ fn read_limited(decoder: impl Read, input_length: usize, limit_bytes: usize) -> 
     if output.len() > limit_bytes { Err(BatchError::TooLarge { limit_bytes }) } else { Ok(output) }
 }
 
-fn failed(error: io::Error) -> BatchError {
+#[cfg(any(feature = "gzip", feature = "lz4", feature = "snappy", feature = "zstd"))]
+fn failed(error: std::io::Error) -> BatchError {
     BatchError::Decompression(error.to_string().into())
 }

@@ -1,10 +1,17 @@
 //! A connection to one broker: many requests in flight, answers matched to them, and a reason when it ends.
 //!
 //! [`Connection`] is the handle; [`task`] is the one task that owns the stream. A connection is only handed out after
-//! ApiVersions (KIP-35), so every handle knows what its broker speaks. Requests go out in the order in which
+//! ApiVersions (KIP-35) and the login, so every handle knows what its broker speaks. Requests go out in the order in which
 //! [`Connection::submit`] was called, which is a plain function for that reason.
 
+#[cfg(feature = "sasl")]
+mod sasl;
+#[cfg(feature = "sasl")]
+mod scram;
+mod session;
 pub(crate) mod task;
+#[cfg(feature = "tls")]
+mod tls;
 pub(crate) mod transport;
 
 use std::{
@@ -77,22 +84,39 @@ struct Line {
 }
 
 impl Connection {
-    /// Dials, starts the connection's task and agrees on versions, all within `connection_setup_timeout`.
+    /// Dials, starts the connection's task, agrees on versions and logs in, all within `connection_setup_timeout`.
     ///
     /// Dropping the future closes what was opened.
     pub(crate) async fn open(target: Address, transport: &Transport, config: &Arc<ClientConfig>) -> Result<Self> {
         let limit = config.connection_setup_timeout;
         let address: Arc<str> = target.to_string().into();
         let opened = timeout(limit, async {
-            let stream = transport
-                .dial(target.clone())
-                .await
-                .map_err(|source| Error::Connect { address: Arc::clone(&address), source: Arc::new(source) })?;
+            let stream = transport.dial(&target).await?;
             let line = Line::start(stream, Arc::clone(&address), config);
-            let versions = negotiate(&line, config).await?;
-            Ok(Self { line, versions: Arc::new(versions), config: Arc::clone(config), target: target.clone() })
+            let versions = negotiate(&line, config).await.map_err(|error| transport.explain(&target, error))?;
+            let connection =
+                Self { line, versions: Arc::new(versions), config: Arc::clone(config), target: target.clone() };
+            #[cfg(feature = "sasl")]
+            connection.log_in().await?;
+            Ok(connection)
         });
         opened.await.unwrap_or(Err(Error::Timeout { what: "connecting to a broker", limit }))
+    }
+
+    /// Logs in, if the program said as whom, and tells the task when that has to be done again.
+    #[cfg(feature = "sasl")]
+    async fn log_in(&self) -> Result<()> {
+        let Some(sasl) = self.config.sasl.clone() else { return Ok(()) };
+        let (versions, limit) = (Arc::clone(&self.versions), self.config.connection_setup_timeout);
+        let client_id: Arc<str> = self.config.client_id.as_str().into();
+        let log_in: session::LogIn = Arc::new(move |line| {
+            let (sasl, versions, client_id) = (sasl.clone(), Arc::clone(&versions), Arc::clone(&client_id));
+            Box::pin(sasl::log_in(line, sasl, versions, client_id, limit))
+        });
+        if let Some(lifetime) = log_in(self.line.clone()).await? {
+            let _ = self.line.commands.send(Command::Session(session::Session::new(log_in, lifetime)));
+        }
+        Ok(())
     }
 
     /// Whether requests can still be sent.
@@ -177,6 +201,21 @@ impl Line {
         // When the task is gone the command comes back and its sender is dropped, which `Pending` reads as closed.
         let _ = self.commands.send(Command::Request { request, expect, limit, answer: sender });
         answer
+    }
+
+    /// Sends a request at a version and waits for its answer. For those by which a connection begins.
+    #[cfg(feature = "sasl")]
+    async fn call<A: Api>(
+        &self,
+        request: &A,
+        version: i16,
+        client_id: &str,
+        limit: Duration,
+    ) -> Result<A::Response, CallError> {
+        let encoded = EncodedRequest::new(request, version, client_id).map_err(CallError::not_written)?;
+        let answer = self.submit(encoded, Expect::Answer, limit);
+        let pending = Pending::<A> { answer, line: self.clone(), version, api: PhantomData };
+        pending.await.map(|answer| answer.expect("a request that expects an answer is completed by one"))
     }
 
     fn closed(&self) -> Error {

@@ -18,7 +18,11 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-use super::{Answer, CallError, transport::Stream};
+use super::{
+    Answer, CallError,
+    session::{self, Progress, Session},
+    transport::Stream,
+};
 use crate::{
     config::ClientConfig,
     error::{CloseReason, Error, Written},
@@ -35,6 +39,9 @@ pub(crate) enum Command {
     Request { request: EncodedRequest, expect: Expect, limit: Duration, answer: oneshot::Sender<Answer> },
     /// Send nothing for so long (KIP-219).
     Mute(Duration),
+    /// The login is good for a time, and has to be made again before that is over.
+    #[cfg_attr(not(feature = "sasl"), expect(dead_code, reason = "there are no logins"))]
+    Session(Session),
 }
 
 /// Whether a request is answered.
@@ -71,9 +78,14 @@ pub(crate) struct Task {
     queued_bytes: u64,
     next_correlation_id: i32,
     muted_until: Option<Instant>,
+    session: Option<Session>,
+    /// The request that found the session to be over, while the login is made again.
+    held: Option<Command>,
     last_used: Instant,
     /// No handle is left: finish what is in flight, then end.
     draining: bool,
+    /// How many requests were answered: the first of them is ApiVersions, which any listener answers.
+    answered: u64,
     address: Arc<str>,
     config: Arc<ClientConfig>,
     ended: Arc<OnceLock<CloseReason>>,
@@ -102,8 +114,11 @@ impl Task {
             queued_bytes: 0,
             next_correlation_id: 0,
             muted_until: None,
+            session: None,
+            held: None,
             last_used: Instant::now(),
             draining: false,
+            answered: 0,
             address,
             config,
             ended,
@@ -119,7 +134,7 @@ impl Task {
     async fn serve(&mut self) -> CloseReason {
         let mut timer = Box::pin(sleep_until(self.next_deadline()));
         loop {
-            if self.draining && self.in_flight.is_empty() && !self.outgoing.has_remaining() {
+            if self.draining && self.in_flight.is_empty() && self.held.is_none() && !self.outgoing.has_remaining() {
                 return CloseReason::ByClient;
             }
             let takes_commands = self.takes_commands();
@@ -129,6 +144,7 @@ impl Task {
                     Event::Written(written)
                 }
                 command = self.commands.recv(), if takes_commands => Event::Command(command),
+                progress = Session::progress(&mut self.session) => Event::Login(progress),
                 () = &mut timer => Event::Deadline,
             };
             if let Err(reason) = self.on_event(event, &mut timer) {
@@ -139,12 +155,13 @@ impl Task {
 
     fn on_event(&mut self, event: Event, timer: &mut Pin<Box<Sleep>>) -> Result<(), CloseReason> {
         match event {
-            Event::Read(Ok(0)) => return Err(CloseReason::ByBroker),
+            Event::Read(Ok(0)) => return Err(self.closed_by_broker()),
             Event::Read(Ok(_)) => self.on_bytes()?,
             Event::Read(Err(error)) | Event::Written(Err(error)) => return Err(CloseReason::Io(Arc::new(error))),
             Event::Written(Ok(())) => self.on_written(),
             Event::Command(None) => self.draining = true,
             Event::Command(Some(command)) => self.on_commands(command),
+            Event::Login(progress) => self.on_login(progress)?,
             Event::Deadline => {
                 self.on_deadline(Instant::now())?;
                 timer.as_mut().reset(self.next_deadline());
@@ -160,18 +177,53 @@ impl Task {
 
     fn takes_commands(&self) -> bool {
         !self.draining
+            && self.held.is_none()
             && self.muted_until.is_none()
             && self.in_flight.len() < self.config.max_in_flight
             && self.unanswered.len() < self.config.max_in_flight
     }
 
+    /// A broker has no other way to say that it wants a login than to close the connection at the first request.
+    fn closed_by_broker(&self) -> CloseReason {
+        if self.answered == 1 && !self.in_flight.is_empty() { CloseReason::Unanswered } else { CloseReason::ByBroker }
+    }
+
+    fn on_login(&mut self, progress: Progress) -> Result<(), CloseReason> {
+        match progress {
+            Progress::Send(Command::Request { request, expect, limit, answer }) => {
+                self.send(request, expect, limit, answer);
+            }
+            // A login sends requests only; a throttle is for what comes after it.
+            Progress::Send(Command::Mute(time)) => self.muted_until = Some(Instant::now() + time),
+            Progress::Send(Command::Session(_)) => {}
+            Progress::Over(Err(error)) => return Err(session::ended(error)),
+            Progress::Over(Ok(lifetime)) => {
+                tracing::debug!(address = %self.address, ?lifetime, "logged in again");
+                match (&mut self.session, lifetime) {
+                    (Some(session), Some(lifetime)) => session.renew(lifetime),
+                    _ => self.session = None,
+                }
+                if let Some(command) = self.held.take() {
+                    self.on_commands(command);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Takes one command and whatever else is ready, so that their frames leave in one write.
     fn on_commands(&mut self, first: Command) {
+        if let Some(session) = self.session.as_mut().filter(|session| session.is_due()) {
+            session.begin(&self.address, &self.ended);
+            self.held = Some(first);
+            return;
+        }
         let mut next = Some(first);
         for _ in 0..Self::GATHER {
             match next {
                 Some(Command::Request { request, expect, limit, answer }) => self.send(request, expect, limit, answer),
                 Some(Command::Mute(time)) => self.muted_until = Some(Instant::now() + time),
+                Some(Command::Session(session)) => self.session = Some(session),
                 None => return,
             }
             if !self.takes_commands() {
@@ -179,8 +231,11 @@ impl Task {
             }
             next = self.commands.try_recv().ok();
         }
-        if let Some(Command::Request { request, expect, limit, answer }) = next {
-            self.send(request, expect, limit, answer);
+        match next {
+            Some(Command::Request { request, expect, limit, answer }) => self.send(request, expect, limit, answer),
+            Some(Command::Mute(time)) => self.muted_until = Some(Instant::now() + time),
+            Some(Command::Session(session)) => self.session = Some(session),
+            None => {}
         }
     }
 
@@ -215,6 +270,7 @@ impl Task {
             // A waiter that is gone does not want its answer; the frame has been read away all the same.
             let _ = request.answer.send(Ok(Some(frame)));
             self.last_used = Instant::now();
+            self.answered += 1;
         }
         Ok(())
     }
@@ -246,7 +302,7 @@ impl Task {
     }
 
     fn is_idle(&self) -> bool {
-        self.in_flight.is_empty() && self.unanswered.is_empty()
+        self.in_flight.is_empty() && self.unanswered.is_empty() && self.held.is_none()
     }
 
     /// The earliest instant at which `on_deadline` has something to do.
@@ -276,7 +332,8 @@ impl Task {
             let written = if seen { Written::MaybeWritten } else { Written::NotWritten };
             let _ = request.answer.send(Err(CallError { error: error.clone(), written }));
         }
-        while let Ok(command) = self.commands.try_recv() {
+        let held = self.held.take();
+        for command in held.into_iter().chain(std::iter::from_fn(|| self.commands.try_recv().ok())) {
             if let Command::Request { answer, .. } = command {
                 let _ = answer.send(Err(CallError::not_written(error.clone())));
             }
@@ -288,5 +345,6 @@ enum Event {
     Read(std::io::Result<usize>),
     Written(std::io::Result<()>),
     Command(Option<Command>),
+    Login(Progress),
     Deadline,
 }

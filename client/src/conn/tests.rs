@@ -1,10 +1,15 @@
 //! A connection against a scripted broker on the other end of an in-memory stream, on tokio's paused clock.
 
+#[cfg(feature = "sasl")]
+mod sasl;
+#[cfg(feature = "tls")]
+mod tls;
+
 use std::{sync::Arc, time::Duration};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::{MetadataRequest, ProduceRequest};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
 
 use super::{
     CallError, Connection, Pending,
@@ -18,22 +23,26 @@ use crate::{
 };
 
 /// The broker's end: reads whole requests, writes what the test says.
-struct Script(DuplexStream);
+struct Script<S = DuplexStream>(S);
 
 struct Request {
     api_key: i16,
     version: i16,
     correlation_id: i32,
+    /// What follows the client id, with the tagged fields of a flexible header.
+    body: Vec<u8>,
 }
 
-impl Script {
+impl<S: AsyncRead + AsyncWrite + Unpin> Script<S> {
     async fn request(&mut self) -> Request {
         let length = self.0.read_i32().await.unwrap();
         let mut frame = vec![0; usize::try_from(length).unwrap()];
         self.0.read_exact(&mut frame).await.unwrap();
         let number = |at: usize| i16::from_be_bytes([frame[at], frame[at + 1]]);
         let correlation_id = i32::from_be_bytes(frame[4..8].try_into().unwrap());
-        Request { api_key: number(0), version: number(2), correlation_id }
+        let client_id_bytes = usize::try_from(number(8)).unwrap_or(0);
+        let body = frame[10 + client_id_bytes..].to_vec();
+        Request { api_key: number(0), version: number(2), correlation_id, body }
     }
 
     async fn answer(&mut self, correlation_id: i32, body: &[u8]) {
@@ -52,16 +61,16 @@ impl Script {
     }
 }
 
-/// Metadata v4 to v9 and Produce v3 to v8, in the layout of v3+ or of v0.
+/// Metadata v4 to v9, Produce v3 to v8 and SASL as of Kafka 2.1, in the layout of v3+ or of v0.
 fn api_versions(flexible: bool) -> Vec<u8> {
     let mut body = BytesMut::new();
     body.put_i16(0);
     if flexible {
-        body.put_u8(3)
+        body.put_u8(5)
     } else {
-        body.put_i32(2)
+        body.put_i32(4)
     }
-    for (key, min, max) in [(3, 4, 9), (0, 3, 8)] {
+    for (key, min, max) in [(3, 4, 9), (0, 3, 8), (17, 0, 1), (36, 0, 1)] {
         [key, min, max].iter().for_each(|number| body.put_i16(*number));
         if flexible {
             body.put_u8(0);

@@ -1,6 +1,6 @@
 //! How a connection begins: any async function from an address to a stream.
 //!
-//! TCP is the default. TLS, SASL and the in-memory streams of tests are other such functions, or come on top of one.
+//! TCP is the default; proxies and the in-memory streams of tests are other such functions. TLS comes on top of any of them.
 
 use std::{fmt, future::Future, io, sync::Arc};
 
@@ -10,7 +10,11 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::error::{Error, Result};
+#[cfg(feature = "tls")]
+use super::tls::Connector;
+use crate::error::{CloseReason, Error, Result};
+#[cfg(feature = "tls")]
+use crate::security::Tls;
 
 /// A stream of bytes to a broker.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
@@ -50,11 +54,18 @@ impl fmt::Display for Address {
     }
 }
 
+/// How a TLS record of an alert begins, read as the length of a frame: type 21, version 3 (RFC 8446, section 5.1).
+const TLS_ALERT: std::ops::RangeInclusive<i64> = 0x1503_0000..=0x1503_ffff;
+
 type Dial = dyn Fn(Address) -> BoxFuture<'static, io::Result<Box<dyn Stream>>> + Send + Sync;
 
-/// The function that dials.
+/// The function that dials, and what is laid over its streams.
 #[derive(Clone)]
-pub(crate) struct Transport(Arc<Dial>);
+pub(crate) struct Transport {
+    dial: Arc<Dial>,
+    #[cfg(feature = "tls")]
+    tls: Option<Arc<Connector>>,
+}
 
 impl Transport {
     /// TCP with `TCP_NODELAY`: frames are gathered by us, so waiting for more to send only adds latency. Names are resolved
@@ -73,14 +84,62 @@ impl Transport {
         Fut: Future<Output = io::Result<S>> + Send + 'static,
         S: Stream,
     {
-        Self(Arc::new(move |address| {
+        let dial: Arc<Dial> = Arc::new(move |address| {
             let stream = dial(address);
             Box::pin(async move { Ok(Box::new(stream.await?) as Box<dyn Stream>) })
-        }))
+        });
+        Self {
+            dial,
+            #[cfg(feature = "tls")]
+            tls: None,
+        }
     }
 
-    pub(crate) async fn dial(&self, address: Address) -> io::Result<Box<dyn Stream>> {
-        (self.0)(address).await
+    /// Encrypts every stream.
+    #[cfg(feature = "tls")]
+    pub(crate) async fn with_tls(mut self, tls: &Tls) -> Result<Self> {
+        self.tls = Some(Arc::new(Connector::new(tls).await?));
+        Ok(self)
+    }
+
+    fn is_encrypted(&self) -> bool {
+        #[cfg(feature = "tls")]
+        let encrypted = self.tls.is_some();
+        #[cfg(not(feature = "tls"))]
+        let encrypted = false;
+        encrypted
+    }
+
+    /// A stream that requests can be written to.
+    pub(crate) async fn dial(&self, address: &Address) -> Result<Box<dyn Stream>> {
+        let stream = (self.dial)(address.clone())
+            .await
+            .map_err(|source| Error::Connect { address: address.to_string().into(), source: Arc::new(source) })?;
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls {
+            return tls.connect(address, stream).await;
+        }
+        Ok(stream)
+    }
+
+    /// Says why a first request failed, where that is a matter of TLS.
+    pub(crate) fn explain(&self, address: &Address, error: Error) -> Error {
+        let Error::Disconnected { reason, .. } = &error else { return error };
+        match reason {
+            #[cfg(feature = "tls")]
+            CloseReason::Io(source) => {
+                let explained = self.tls.as_ref().and_then(|tls| tls.explain(address, source));
+                explained.unwrap_or(error)
+            }
+            CloseReason::FrameTooLarge { announced_bytes, .. }
+                if !self.is_encrypted() && TLS_ALERT.contains(announced_bytes) =>
+            {
+                let reason =
+                    "the listener speaks TLS, and this client does not; use KafkaBuilder::tls (security.protocol)";
+                Error::Tls { address: address.to_string().into(), reason: reason.into() }
+            }
+            _ => error,
+        }
     }
 }
 

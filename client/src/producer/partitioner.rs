@@ -182,9 +182,13 @@ fn by_murmur2(key: &[u8], partition_count: usize) -> usize {
 }
 
 fn by_crc32(key: &[u8], partition_count: usize) -> usize {
-    let mut crc = flate2::Crc::new();
-    crc.update(key);
-    crc.sum() as usize % partition_count
+    crc32(key) as usize % partition_count
+}
+
+/// CRC-32 of IEEE 802.3. Bit by bit: keys are short, and a codec's crate may not be compiled in.
+fn crc32(key: &[u8]) -> u32 {
+    let step = |crc: u32| if crc & 1 == 0 { crc >> 1 } else { crc >> 1 ^ 0xedb8_8320 };
+    !key.iter().fold(u32::MAX, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), |crc, _| step(crc)))
 }
 
 fn by_fnv1a(key: &[u8], partition_count: usize) -> usize {

@@ -16,6 +16,11 @@ use kafka_protocol::{
     protocol::{Decodable, Encodable, HeaderVersion},
 };
 
+#[cfg(feature = "sasl")]
+use kafka_protocol::messages::{
+    SaslAuthenticateRequest, SaslAuthenticateResponse, SaslHandshakeRequest, SaslHandshakeResponse,
+};
+
 use crate::error::{Error, Result};
 
 /// An API that this client speaks. (kafka-protocol's own `Request` needs its broker half.)
@@ -74,6 +79,35 @@ apis! {
     14, "SyncGroup", SyncGroupRequest, SyncGroupResponse, 1..=5;
     18, "ApiVersions", ApiVersionsRequest, ApiVersionsResponse, 0..=4;
     22, "InitProducerId", InitProducerIdRequest, InitProducerIdResponse, 0..=5;
+}
+
+#[cfg(feature = "sasl")]
+macro_rules! unthrottled {
+    ($($key:literal, $name:literal, $request:ident, $response:ident, $min:literal..=$max:literal;)*) => {
+        $(impl Api for $request {
+            type Response = $response;
+            const KEY: i16 = $key;
+            const NAME: &'static str = $name;
+            const MIN: i16 = $min;
+            const MAX: i16 = $max;
+
+            fn throttle_time_ms(_: &$response) -> i32 {
+                0
+            }
+        })*
+
+        /// The rest of [`SPOKEN`].
+        #[cfg(test)]
+        pub(crate) const SPOKEN_UNTHROTTLED: &[(i16, &str, i16, i16)] =
+            &[$(($key, $name, $min, $max)),*];
+    };
+}
+
+// SaslHandshake v0 is followed by messages without a frame, which brokers from 1.0 on do not need (KIP-152).
+#[cfg(feature = "sasl")]
+unthrottled! {
+    17, "SaslHandshake", SaslHandshakeRequest, SaslHandshakeResponse, 1..=1;
+    36, "SaslAuthenticate", SaslAuthenticateRequest, SaslAuthenticateResponse, 0..=2;
 }
 
 /// What one broker said that it speaks.
@@ -147,7 +181,7 @@ mod tests {
 
     #[test]
     fn the_codec_can_say_every_version_that_we_speak() {
-        for (key, name, min, max) in SPOKEN {
+        for (key, name, min, max) in SPOKEN.iter().chain(SPOKEN_UNTHROTTLED) {
             let known = ApiKey::try_from(*key).unwrap().valid_versions();
             assert!(known.min <= *min && *max <= known.max, "{name} v{min}-v{max}, the codec knows {known}");
         }
