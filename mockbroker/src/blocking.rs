@@ -7,8 +7,10 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::builder::MockBrokerBuilder;
+use crate::control::Node;
 use crate::error::StartError;
 use crate::fault::{FaultBuilder, GateBuilder, HeldMarkers, Scope};
+use crate::types::NodeId;
 
 /// As [`crate::MockBroker`], on a thread with a runtime of its own. Dropping it ends both.
 ///
@@ -77,6 +79,15 @@ impl MockBroker {
     /// If the cluster lives by the real clock.
     pub fn advance(&self, length: Duration) {
         self.broker().advance(length);
+    }
+
+    /// See [`crate::MockBroker::node`].
+    ///
+    /// # Panics
+    ///
+    /// If there is no such node.
+    pub fn node(&self, id: impl Into<NodeId>) -> Node {
+        self.broker().node(id)
     }
 
     /// See [`crate::MockBroker::assert_healthy`].

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::task::AbortHandle;
 
 use crate::builder::MockBrokerBuilder;
+use crate::control::Node;
 use crate::engine::Engine;
 use crate::error::StartError;
 use crate::fault::{FaultBuilder, GateBuilder, HeldMarkers, Home, MarkerHome, Scope};
@@ -68,6 +69,10 @@ impl MockBroker {
 
     pub(crate) fn new(alive: Alive) -> Self {
         Self { alive: Arc::new(alive) }
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.alive.engine
     }
 
     /// `host:port` of every node, joined by commas: what a client takes as `bootstrap.servers`.
@@ -160,6 +165,15 @@ impl MockBroker {
     /// ```
     pub fn hold_markers(&self) -> HeldMarkers {
         HeldMarkers::new(Arc::clone(&self.alive.engine) as Arc<dyn MarkerHome>)
+    }
+
+    /// What a test may do to one node: crash it, bring it back.
+    ///
+    /// # Panics
+    ///
+    /// If there is no node with this id; [`MockBroker::node_ids`] lists them, by default from 0 on.
+    pub fn node(&self, id: impl Into<NodeId>) -> Node {
+        Node::new(&self.alive, id.into())
     }
 
     /// Panics if a request ended in a panic of its handler: a bug of this crate, which a test should not pass over.

@@ -11,7 +11,7 @@ use crate::engine::clock::Clock;
 use crate::engine::{Engine, keep_time};
 use crate::error::StartError;
 use crate::ids::IdSource;
-use crate::net::{Port, Recycler, Registry};
+use crate::net::{Port, Recycler, Registry, Service};
 use crate::state::State;
 use crate::types::NodeId;
 
@@ -227,7 +227,8 @@ fn run(
     let idle_watch = tokio::spawn(watch_idle(Arc::clone(&engine), Arc::clone(&registry), max_idle)).abort_handle();
     // Everything is set up: whoever connects from here on is served.
     let serve = |(node, port): (NodeId, Port)| {
-        (node, port.serve(node, Arc::clone(&engine), Arc::clone(&registry), Arc::clone(&recycler)))
+        let (engine, registry, recycler) = (Arc::clone(&engine), Arc::clone(&registry), Arc::clone(&recycler));
+        (node, port.serve(Service { node, engine, registry, recycler }))
     };
     let listeners = nodes.into_iter().zip(ports).map(serve).collect();
     Alive { engine, registry, listeners, timekeeper, idle_watch, bootstrap_servers, seed }

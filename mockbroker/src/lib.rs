@@ -48,6 +48,8 @@
 //! // The second write is done, and its answer is lost. Dropping the guard fails the test if it never happened.
 //! let lost = broker.fault(on(ApiKey::Produce).topic("orders").nth(2)).after_apply(Fault::Disconnect);
 //! let lost = lost.named("answer lost").maybe().mount();
+//! broker.node(0).crash(); // its connections break, and are refused
+//! broker.node(0).restart(); // it has all that it had written
 //! // The next commit of offsets waits until the test lets it go.
 //! let gate = broker.pause_next(on(ApiKey::OffsetCommit).group("billing")).before_apply();
 //! # drop(lost);
@@ -72,7 +74,7 @@
 //!
 //! # Where to read on
 //!
-//! From the socket to the log: `net` (frames off a connection), `wire` (bytes to requests), `engine` (the one lock, time),
+//! From the socket to the log: `control` (what a test does to nodes), `net` (frames off a connection), `wire` (bytes to requests), `engine` (the one lock, time),
 //! `fault` (what a test makes go wrong), `handlers` (one file per API), `cluster` (topics, configs, fetch sessions), `log`
 //! (record batches and their rules), `group` (who is in which group, what it has committed), `txn` (transactions).
 
@@ -82,6 +84,8 @@ mod broker;
 mod builder;
 #[cfg(feature = "cli")]
 pub mod cli;
+mod control;
+mod operations;
 
 // shell
 mod engine;
@@ -100,6 +104,7 @@ mod log;
 mod logs;
 mod state;
 mod txn;
+mod unacked;
 
 // ground
 mod error;
@@ -110,6 +115,7 @@ mod wire;
 
 pub use broker::MockBroker;
 pub use builder::MockBrokerBuilder;
+pub use control::{HeldReplica, Node, Replica};
 pub use engine::clock::Clock;
 pub use error::StartError;
 pub use fault::{

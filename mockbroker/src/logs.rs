@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub(crate) use self::coordinator::{CoordinatorRecord, Marker, Replayed, Transaction};
-use crate::cluster::TopicConfig;
+use crate::cluster::{Topic, TopicConfig};
 use crate::log::{Cleaned, Cleaning, Garbage, Malformed, PartitionLog};
 use crate::time::Timestamp;
 use crate::types::{PartitionId, TopicId};
@@ -117,6 +117,16 @@ impl Logs {
         let (_, topic_id, partition, config) = dirtiest?;
         let log = self.partition(topic_id, partition)?;
         Some(CleaningRound { topic_id, partition, cleaning: log.begin_cleaning(config, now) })
+    }
+
+    /// A round for every partition of a topic that has a closed segment.
+    pub(crate) fn begin_compaction(&self, topic: &Topic, now: Timestamp) -> Vec<CleaningRound> {
+        let logs = (0..).map(PartitionId).zip(self.topics.get(&topic.id()).into_iter().flatten());
+        let round = |(partition, log): (PartitionId, &PartitionLog)| {
+            let cleaning = log.begin_compaction(Arc::clone(topic.config()), now)?;
+            Some(CleaningRound { topic_id: topic.id(), partition, cleaning })
+        };
+        logs.filter_map(round).collect()
     }
 
     /// Puts what a round has left in its place, if the log is still there. What comes back is to be dropped without the

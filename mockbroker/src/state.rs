@@ -1,9 +1,13 @@
 //! The whole state of the cluster: what sits behind the engine's one lock. A composition of the core, no rules.
 //!
-//! `groups`, `transactions`: how each coordinator and its log go together. `markers`: how transactions end in other logs.
+//! `groups`, `transactions`: how each coordinator and its log go together; `markers`: how transactions end in other logs;
+//! `nodes`: what happens when a node crashes; `operations`: what a test does by one call; `replicas`: what replicas lack.
 
 mod groups;
 mod markers;
+mod nodes;
+mod operations;
+mod replicas;
 mod transactions;
 
 use std::collections::BTreeMap;
@@ -21,10 +25,12 @@ use crate::logs::{CleaningRound, Logs, Retained};
 use crate::time::Timestamp;
 use crate::txn::TransactionCoordinator;
 use crate::types::{NodeId, PartitionId, Ticket, TopicId};
+use crate::unacked::UnackedProduces;
 
 pub(crate) use self::groups::Outcome;
 use self::markers::MarkerQueue;
 pub(crate) use self::markers::Step;
+pub(crate) use self::replicas::Changed;
 pub(crate) use self::transactions::Moved;
 
 /// Everything the cluster knows.
@@ -36,6 +42,8 @@ pub(crate) struct State {
     pub(crate) logs: Logs,
     /// Fetches that wait for data.
     pub(crate) held: HeldFetches,
+    /// Produces that wait for replicas.
+    pub(crate) unacked: UnackedProduces,
     /// Who is in which group, and what groups have committed. To be read; what changes it is in [`State::step_groups`] and
     /// its like.
     pub(crate) groups: GroupCoordinator,
@@ -57,6 +65,7 @@ impl State {
             cluster,
             logs: Logs::default(),
             held: HeldFetches::default(),
+            unacked: UnackedProduces::default(),
             groups: GroupCoordinator::default(),
             telemetry: Telemetry::default(),
             transactions: TransactionCoordinator::default(),
@@ -180,19 +189,24 @@ impl State {
     /// Returns whether one does. Then held fetches are to look again, and what the partition coordinates, if it is one of
     /// an internal topic, is to be given up by the node that led and taken up from the log by the one that leads: the
     /// engine does both (`Effect::LeaderMoved`).
-    pub(crate) fn move_leader(&mut self, planned: PlannedPartition) -> bool {
+    pub(crate) fn move_leader(&mut self, planned: PlannedPartition, now: Timestamp) -> bool {
         let (topic_id, partition) = (planned.topic_id, planned.partition);
-        let Some(leader_epoch) = self.cluster.change_partition(planned) else { return false };
-        if let Some(log) = self.logs.partition_mut(topic_id, partition) {
-            log.begin_leader_epoch(leader_epoch);
+        let risen = self.cluster.change_partition(planned);
+        if let Some(leader_epoch) = risen {
+            self.cut_off(topic_id, partition);
+            if let Some(log) = self.logs.partition_mut(topic_id, partition) {
+                log.begin_leader_epoch(leader_epoch);
+            }
         }
-        true
+        self.replicate(topic_id, partition, now);
+        risen.is_some()
     }
 
     /// Deletes a topic with all it holds, and what groups have committed of it.
     pub(crate) fn delete_topic(&mut self, topic_id: TopicId, now: Timestamp) -> Outcome<group::Response> {
         let name = self.cluster.topics().by_id(topic_id).map(|topic| topic.name().0.clone());
         self.cluster.remove_topic(topic_id);
+        self.cluster.replicas_mut().forget(topic_id);
         self.logs.delete(topic_id);
         name.map_or_else(Outcome::default, |name| self.groups_without_topic(name, now))
     }

@@ -28,6 +28,12 @@ pub(crate) struct Ticket(pub(crate) u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ConnectionId(pub(crate) u64);
 
+impl From<i32> for NodeId {
+    fn from(id: i32) -> Self {
+        Self(id)
+    }
+}
+
 impl TopicId {
     /// The id that stands for *no id* on the wire.
     pub const ZERO: Self = Self(Uuid::nil());

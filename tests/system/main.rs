@@ -8,6 +8,9 @@
 //! - `isolation`: transactions as a consumer sees them.
 //! - `lifecycle`: a broker starts, serves on the caller's runtime, and leaves nothing behind.
 //! - `markers`: transactions that a test holds half-way.
+//! - `nodes`: nodes that crash and come back.
+//! - `operations`: what a test does to a cluster by one call.
+//! - `replicas`: replicas that lack something, and what that does to those who write and read.
 //! - `unrest`: everything at once while connections break at random.
 //! - `time`: the manual clock.
 
@@ -19,5 +22,8 @@ mod idempotence;
 mod isolation;
 mod lifecycle;
 mod markers;
+mod nodes;
+mod operations;
+mod replicas;
 mod time;
 mod unrest;

@@ -20,9 +20,10 @@ const MOCKBROKER: Arrows = &[
     ("logs", &["cluster", "log", "time", "types"]),
     ("fetch_plan", &["cluster", "types"]),
     ("held", &["fetch_plan", "time", "types"]),
+    ("unacked", &["time", "types"]),
     ("group", &["cluster", "ids", "time", "types"]),
     ("txn", &["cluster", "ids", "time", "types"]),
-    ("state", &["cluster", "held", "logs", "group", "txn", "ids", "time", "types"]),
+    ("state", &["cluster", "held", "log", "logs", "group", "txn", "ids", "time", "types", "unacked"]),
     // adapt
     (
         "handlers",
@@ -39,6 +40,7 @@ const MOCKBROKER: Arrows = &[
             "time",
             "txn",
             "types",
+            "unacked",
             "wire",
         ],
     ),
@@ -46,13 +48,15 @@ const MOCKBROKER: Arrows = &[
     ("fault", &["error", "ids", "time", "types", "wire"]),
     ("journal", &["error", "time", "types", "wire"]),
     ("storage", &["error", "log", "time", "types"]),
-    ("engine", &["error", "fault", "handlers", "journal", "state", "storage", "time", "types", "wire"]),
+    ("engine", &["cluster", "error", "fault", "handlers", "journal", "state", "storage", "time", "types", "wire"]),
     // It decodes and encodes by the handlers' table, so that this is done outside of the lock.
     ("net", &["engine", "error", "handlers", "time", "types", "wire"]),
     // outer: they build and hold everything
     ("builder", &["broker", "cluster", "engine", "error", "ids", "net", "state", "time", "types"]),
     ("broker", &["builder", "control", "engine", "error", "fault", "net", "report", "time", "types"]),
-    ("blocking", &["broker", "builder", "error", "fault", "types"]),
+    ("control", &["broker", "cluster", "engine", "error", "net", "time", "types"]),
+    ("operations", &["broker", "cluster", "types"]),
+    ("blocking", &["broker", "builder", "control", "error", "fault", "types"]),
     ("cli", &["broker", "builder", "error", "handlers", "types"]),
     ("main", &[]),
 ];

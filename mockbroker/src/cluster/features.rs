@@ -20,6 +20,9 @@ pub(crate) struct Feature {
     modelled: bool,
 }
 
+/// Whether replicas that left a small ISR stay eligible to lead (KIP-966).
+pub(crate) const ELIGIBLE_LEADER_REPLICAS: &str = "eligible.leader.replicas.version";
+
 /// In the order in which a broker lists them.
 static FEATURES: &[Feature] = &[
     Feature { name: "group.version", min: 0, max: 1, level: 1, modelled: true },
@@ -28,7 +31,7 @@ static FEATURES: &[Feature] = &[
     Feature { name: "share.version", min: 0, max: 1, level: 1, modelled: false },
     Feature { name: "streams.version", min: 0, max: 1, level: 1, modelled: false },
     Feature { name: "transaction.version", min: 0, max: 2, level: 2, modelled: true },
-    Feature { name: "eligible.leader.replicas.version", min: 0, max: 1, level: 1, modelled: false },
+    Feature { name: ELIGIBLE_LEADER_REPLICAS, min: 0, max: 1, level: 1, modelled: true },
 ];
 
 /// Which level each feature has.

@@ -4,7 +4,7 @@
 
 use kafka_protocol::error::ResponseError;
 
-use super::{Cluster, Partition, Refusal};
+use super::{Cluster, Partition, Refusal, Topic};
 use crate::types::{NodeId, PartitionId, TopicId};
 
 /// How a leader is looked for (`PartitionChangeBuilder.Election`).
@@ -23,7 +23,7 @@ pub(crate) enum Election {
 pub(crate) struct PlannedPartition {
     pub(crate) topic_id: TopicId,
     pub(crate) partition: PartitionId,
-    next: Partition,
+    pub(super) next: Partition,
 }
 
 impl Cluster {
@@ -49,7 +49,7 @@ impl Cluster {
             let text = "Leader election not needed for topic partition.";
             return Err(Refusal::new(ResponseError::ElectionNotNeeded, text));
         }
-        let next = before.elected(election, |node| self.alive(node).is_some());
+        let next = self.with_rules(found, partition, |rules| before.elected(election, rules));
         if next == *before {
             return Err(match election {
                 Election::Preferred => {
@@ -81,10 +81,9 @@ impl Cluster {
         let before = found
             .partition(partition)
             .ok_or_else(|| unknown(format!("Unable to find partition {topic}:{partition}.")))?;
-        let is_up = |node: NodeId| self.alive(node).is_some();
         let next = match replicas {
             None if !before.is_reassigning() => return Err(Refusal::code(ResponseError::NoReassignmentInProgress)),
-            None => before.reverted(found.config().unclean_leader_election_enable, is_up).ok_or_else(|| {
+            None => self.revert(found, partition, before).ok_or_else(|| {
                 let text = format!(
                     "Unable to revert partition assignment for {topic}:{partition} because it would require an unclean \
                      leader election."
@@ -98,10 +97,48 @@ impl Cluster {
                     let text = format!("The replication factor is changed from {current} to {}", target.len());
                     return Err(Refusal::new(ResponseError::InvalidReplicationFactor, text));
                 }
-                before.reassigned(&target, is_up)
+                self.with_rules(found, partition, |rules| before.reassigned(&target, rules))
             }
         };
         Ok(PlannedPartition { topic_id: found.id(), partition, next })
+    }
+
+    /// What letting `node` lead a partition makes of it, step by step.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    pub(crate) fn plan_leader(
+        &self,
+        topic: &str,
+        partition: PartitionId,
+        node: NodeId,
+    ) -> Result<Vec<PlannedPartition>, String> {
+        let found = self.topics.by_name(topic);
+        let before = found.and_then(|found| found.partition(partition).map(|before| (found, before)));
+        let (found, before) = before.ok_or_else(|| format!("there is no partition {topic}-{partition}"))?;
+        self.alive(node).ok_or_else(|| format!("node {node} is down, or not there"))?;
+        let mut next = before.clone();
+        let mut steps = Vec::new();
+        if !before.replicas().contains(&node) {
+            let left = before.leader().or(before.replicas().first().copied());
+            let in_place = |replica: &NodeId| if Some(*replica) == left { node } else { *replica };
+            let target: Vec<_> = before.replicas().iter().map(in_place).collect();
+            next = self.with_rules(found, partition, |rules| before.reassigned(&target, rules));
+            steps.push(next.clone());
+        }
+        if !next.isr().contains(&node) {
+            return Err(format!("node {node} is not in sync with {topic}-{partition}"));
+        }
+        if next.leader() != Some(node) {
+            steps.push(next.led_by(node));
+        }
+        let topic_id = found.id();
+        Ok(steps.into_iter().map(|next| PlannedPartition { topic_id, partition, next }).collect())
+    }
+
+    fn revert(&self, topic: &Topic, partition: PartitionId, before: &Partition) -> Option<Partition> {
+        let allow_unclean = topic.config().unclean_leader_election_enable;
+        self.with_rules(topic, partition, |rules| before.reverted(allow_unclean, rules))
     }
 
     /// Makes a partition what was planned. Returns its leader epoch if that has risen.

@@ -5,6 +5,7 @@
 pub(crate) mod configs;
 mod create;
 pub(crate) mod features;
+mod fencing;
 mod fetch_sessions;
 mod internal_topics;
 mod leadership;
@@ -13,6 +14,7 @@ pub(crate) mod names;
 mod partition;
 mod placement;
 pub(crate) mod quotas;
+mod replicas;
 pub(crate) mod telemetry;
 mod topic_config;
 mod topics;
@@ -30,6 +32,7 @@ pub(crate) use fetch_sessions::{
 pub(crate) use internal_topics::{CONSUMER_OFFSETS, SHARE_GROUP_STATE, TRANSACTION_STATE};
 pub(crate) use leadership::{Election, PlannedPartition};
 pub(crate) use partition::Partition;
+pub(crate) use replicas::{HeldBack, Replicas, min_insync_replicas};
 pub(crate) use topic_config::{CompressionType, TimestampType, TopicConfig};
 pub(crate) use topics::{Topic, Topics};
 
@@ -110,12 +113,16 @@ pub(crate) struct Cluster {
     cluster_id: String,
     nodes: BTreeMap<NodeId, Node>,
     topics: Topics,
+    replicas: Replicas,
     features: Features,
     configs: Configs,
     quotas: Quotas,
     scram_users: ScramUsers,
     log_dirs: LogDirs,
     metadata_offset: i64,
+    /// The node that leads the controllers.
+    controller: NodeId,
+    controller_epoch: i32,
 }
 
 impl Cluster {
@@ -141,16 +148,20 @@ impl Cluster {
         // What a fresh cluster's metadata log has: the levels of its features, the smallest ISR (`Configs::new`), and of each
         // node that it registered as a controller and as a broker and was unfenced.
         let records = features.finalized().count() + 1 + 3 * nodes.len();
+        let controller = nodes.iter().map(|node| node.id).min().unwrap_or(NodeId(-1));
         Ok(Self {
             cluster_id: base64_url(ids.uuid().as_bytes()),
             nodes: nodes.into_iter().map(with_rack).collect(),
             topics: Topics::default(),
+            replicas: Replicas::default(),
             features,
             configs,
             quotas: Quotas::default(),
             scram_users: ScramUsers::default(),
             log_dirs: LogDirs::default(),
             metadata_offset: i64::try_from(records).unwrap_or(i64::MAX),
+            controller,
+            controller_epoch: 1,
         })
     }
 
@@ -169,8 +180,7 @@ impl Cluster {
         self.nodes.get(&id)
     }
 
-    /// Takes a node down, or brings it up. Who leads what is not changed by it.
-    #[cfg_attr(not(test), expect(dead_code, reason = "nodes cannot crash yet"))]
+    /// Takes a node down, or brings it up. Who leads what is not changed by it, see [`Cluster::fence`].
     pub(crate) fn set_alive(&mut self, id: NodeId, alive: bool) {
         if let Some(node) = self.nodes.get_mut(&id) {
             node.alive = alive;
@@ -205,9 +215,14 @@ impl Cluster {
         Ok(())
     }
 
-    /// The node that leads the quorum of controllers: the first.
+    /// The node that leads the quorum of controllers: the first, until it crashes.
     pub(crate) fn controller_id(&self) -> NodeId {
-        self.nodes.keys().next().copied().unwrap_or(NodeId(-1))
+        self.controller
+    }
+
+    /// The epoch of that leader: how many there have been.
+    pub(crate) fn controller_epoch(&self) -> i32 {
+        self.controller_epoch
     }
 
     /// Whether groups of the consumer protocol (KIP-848) are served: `group.version` is finalized at 1 or above, and
@@ -218,7 +233,7 @@ impl Cluster {
             && protocols.any(|protocol| protocol.trim().eq_ignore_ascii_case("consumer"))
     }
 
-    /// The typed settings that count for the whole cluster: those of the controller, which is the first node.
+    /// The typed settings that count for the whole cluster: those of the first node, which is the first controller.
     pub(crate) fn settings(&self) -> &BrokerConfig {
         self.configs.controller()
     }

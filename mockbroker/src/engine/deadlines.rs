@@ -4,8 +4,8 @@ use std::sync::Weak;
 
 use super::{Engine, Shared};
 use crate::handlers::table::Response;
-use crate::handlers::{Effect, fetch, follow};
-use crate::state::State;
+use crate::handlers::{Effect, fetch, follow, produce};
+use crate::state::{Changed, State};
 use crate::time::Timestamp;
 use crate::types::{PartitionId, TopicId};
 
@@ -20,6 +20,8 @@ pub(super) struct Chores {
     last_cleaning: Timestamp,
     /// A cleaner is at work.
     is_cleaning: bool,
+    /// When leaders last looked for replicas that are too far behind, or when there last were none.
+    last_look_at_replicas: Timestamp,
 }
 
 impl Chores {
@@ -30,11 +32,22 @@ impl Chores {
             next_producer_expiry: now.plus_millis(settings.producer_id_expiration_check_interval_ms),
             last_cleaning: now,
             is_cleaning: false,
+            last_look_at_replicas: now,
         }
     }
 
+    fn next_look_at_replicas(&self, state: &State) -> Timestamp {
+        state.cluster.next_look_at_replicas(self.last_look_at_replicas)
+    }
+
+    /// Some replica may lack something from now on.
+    pub(super) fn begin_looking_at_replicas(&mut self, now: Timestamp) {
+        self.last_look_at_replicas = now;
+    }
+
     fn next_deadline(&self, state: &State) -> Timestamp {
-        self.next_retention.min(self.next_producer_expiry).min(self.next_cleaning(state))
+        let chores = self.next_retention.min(self.next_producer_expiry).min(self.next_cleaning(state));
+        chores.min(self.next_look_at_replicas(state))
     }
 
     /// Never while a cleaner is at work, nor without `log.cleaner.enable`, nor without anything to compact: a test that
@@ -54,12 +67,21 @@ impl Shared {
         let held = self.state.held.next_deadline().unwrap_or(Timestamp::MAX);
         let groups = self.state.groups.next_deadline().unwrap_or(Timestamp::MAX);
         let transactions = self.state.transactions.next_deadline().unwrap_or(Timestamp::MAX);
-        held.min(groups).min(transactions).min(self.chores.next_deadline(&self.state))
+        let unacked = self.state.unacked.next_deadline().unwrap_or(Timestamp::MAX);
+        held.min(unacked).min(groups).min(transactions).min(self.chores.next_deadline(&self.state))
     }
 
     fn tick(&mut self, now: Timestamp) {
         for (ticket, answer) in fetch::expire(&mut self.state, now) {
             self.parked.answer(ticket, Response::Fetch(answer));
+        }
+        for (ticket, answer) in produce::expire(&mut self.state, now) {
+            self.parked.answer(ticket, Response::Produce(answer));
+        }
+        if self.chores.next_look_at_replicas(&self.state) <= now {
+            self.chores.last_look_at_replicas = now;
+            let changed = self.state.shrink_in_sync(now);
+            self.tell_changed(changed, now);
         }
         if self.state.groups.next_deadline().is_some_and(|deadline| deadline <= now) {
             let outcome = self.state.expire_groups(now);
@@ -92,6 +114,13 @@ impl Shared {
     pub(super) fn tell_moved(&mut self, moved: Vec<(TopicId, PartitionId)>, now: Timestamp) {
         let effects = moved.into_iter().map(|(topic_id, partition)| Effect::PartitionMoved(topic_id, partition));
         self.carry_out(effects.collect(), now);
+    }
+
+    /// Tells everybody of partitions that are led, or in sync, otherwise than before.
+    pub(super) fn tell_changed(&mut self, changed: Changed, now: Timestamp) {
+        let leaders = changed.leaders.into_iter().map(|(topic_id, id)| Effect::LeaderMoved(topic_id, id));
+        let in_sync = changed.in_sync.into_iter().map(|(topic_id, id)| Effect::PartitionMoved(topic_id, id));
+        self.carry_out(leaders.chain(in_sync).collect(), now);
     }
 
     /// Whether the cleaner is to start now; it then counts as at work.

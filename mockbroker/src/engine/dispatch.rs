@@ -79,6 +79,10 @@ impl Engine {
         step: impl FnOnce(&mut State, &mut Ctx<'_>) -> Answer<Response>,
     ) -> Outcome {
         let mut shared = self.lock();
+        if shared.state.cluster.alive(origin.node).is_none() {
+            // It arrived as its node crashed.
+            return Outcome::Close(Close::because("the node is down"));
+        }
         let answer = self.run_locked(&mut shared, origin, header, step);
         let receiver = match &answer {
             Answer::Later(ticket) => Some(shared.parked.park(*ticket, header.api_version)),

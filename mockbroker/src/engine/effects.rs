@@ -2,7 +2,7 @@
 
 use super::Shared;
 use crate::handlers::table::Response;
-use crate::handlers::{Effect, fetch, follow, groups};
+use crate::handlers::{Effect, fetch, follow, groups, produce};
 use crate::time::Timestamp;
 use crate::types::{PartitionId, TopicId};
 
@@ -27,10 +27,13 @@ impl Shared {
         }
     }
 
-    /// Answers the fetches that need not wait for the partition any longer.
+    /// Answers the fetches and produces that need not wait for the partition any longer.
     fn answer_held(&mut self, topic_id: TopicId, partition: PartitionId, now: Timestamp) {
         for (ticket, answer) in fetch::on_partition_moved(&mut self.state, topic_id, partition, now) {
             self.parked.answer(ticket, Response::Fetch(answer));
+        }
+        for (ticket, answer) in produce::on_partition_moved(&mut self.state, topic_id, partition) {
+            self.parked.answer(ticket, Response::Produce(answer));
         }
     }
 }

@@ -8,6 +8,8 @@ mod deadlines;
 mod dispatch;
 mod effects;
 mod markers;
+mod nodes;
+mod operations;
 mod parked;
 pub(crate) mod steering;
 #[cfg(test)]
@@ -177,5 +179,6 @@ impl Drop for Pending {
         let mut shared = self.engine.lock();
         shared.parked.forget(self.ticket);
         shared.state.held.give_up(self.ticket);
+        drop(shared.state.unacked.take(self.ticket));
     }
 }

@@ -155,8 +155,16 @@ impl GroupCoordinator {
     pub(super) fn expire_offsets(&mut self, ctx: &mut Ctx<'_>, out: &mut Vec<Effect>) {
         let interval_ms = ctx.config.offsets_retention_check_interval_ms;
         self.deadlines.arm(Timer::OffsetExpiry, ctx.now.plus_millis(interval_ms.max(1)));
+        self.expire_offsets_at(ctx, ctx.now.as_millis(), out);
+    }
+
+    /// Lets every offset expire that will in time.
+    pub(crate) fn expire_all_offsets(&mut self, ctx: &mut Ctx<'_>, out: &mut Vec<Effect>) {
+        self.expire_offsets_at(ctx, i64::MAX, out);
+    }
+
+    fn expire_offsets_at(&mut self, ctx: &Ctx<'_>, now: i64, out: &mut Vec<Effect>) {
         let retention_ms = i64::from(ctx.config.offsets_retention_minutes) * 60_000;
-        let now = ctx.now.as_millis();
         let (mut tombstones, mut abandoned) = (Vec::new(), Vec::new());
         let classic =
             self.classic.iter().map(|(group_id, group)| (group_id, group.offsets_expire_from(), group.is_empty()));

@@ -41,7 +41,7 @@ pub(super) fn handle(
             partition.replicas.as_ref().map(|nodes| nodes.iter().map(|node| node.0).collect());
         let planned = state.cluster.plan_reassignment(topic, id, replicas.as_deref(), may_change)?;
         let topic_id = planned.topic_id;
-        if state.move_leader(planned) {
+        if state.move_leader(planned, ctx.now) {
             ctx.effects.push(Effect::LeaderMoved(topic_id, id));
         }
         Ok(())

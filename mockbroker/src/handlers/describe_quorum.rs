@@ -1,9 +1,10 @@
 //! DescribeQuorum (key 55), v0-v2.
 //!
-//! The controllers of the cluster and how far each has the metadata log. Every node is a controller here, the first leads.
+//! The controllers of the cluster and how far each has the metadata log. Every node is a controller here; the first leads until
+//! it crashes.
 //!
 //! Versions: v0 is flexible; v1 timestamps of voters; v2 texts, directory ids, endpoints of the voters (KIP-853).
-//! Not modelled: an authorizer; a metadata log that can be read, elections of controllers, directory ids, listeners of
+//! Not modelled: an authorizer; a metadata log that can be read, a quorum that is lost, directory ids, listeners of
 //! controllers (a node's own address is given).
 //! Source: DescribeQuorumRequest.json; KIP-595, KIP-836; KafkaRaftClient.handleDescribeQuorumRequest.
 
@@ -20,9 +21,6 @@ pub(super) const API: Api = Api::new::<DescribeQuorumRequest>(0, 2);
 
 /// The topic whose one partition is the metadata log.
 const CLUSTER_METADATA: &str = "__cluster_metadata";
-
-/// The epoch of the first and only leader.
-const LEADER_EPOCH: i32 = 1;
 
 pub(super) fn handle(
     state: &mut State,
@@ -52,7 +50,7 @@ pub(super) fn handle(
     });
     let partition = PartitionData::default()
         .with_leader_id(BrokerId(cluster.controller_id().0))
-        .with_leader_epoch(LEADER_EPOCH)
+        .with_leader_epoch(cluster.controller_epoch())
         .with_high_watermark(end_offset)
         .with_current_voters(voters.collect())
         .with_error_message(some_text(ctx.version, ""));

@@ -3,7 +3,7 @@
 //! As Metadata, page by page: topics in the order of their names, with eligible leader replicas.
 //!
 //! Versions: one, flexible.
-//! Not modelled: an authorizer; the lists of eligible leader replicas are empty.
+//! Not modelled: an authorizer.
 //! Source: DescribeTopicPartitionsRequest.json; KIP-966; DescribeTopicPartitionsRequestHandler, KRaftMetadataCache.
 
 use std::collections::BTreeMap;
@@ -129,8 +129,8 @@ fn partition(cluster: &Cluster, index: i32, partition: &Partition) -> DescribeTo
         .with_leader_epoch(partition.leader_epoch())
         .with_replica_nodes(broker_ids(partition.replicas().iter().copied()))
         .with_isr_nodes(broker_ids(partition.isr().iter().copied()))
-        .with_eligible_leader_replicas(Some(Vec::new()))
-        .with_last_known_elr(Some(Vec::new()))
+        .with_eligible_leader_replicas(Some(broker_ids(partition.eligible().iter().copied())))
+        .with_last_known_elr(Some(broker_ids(partition.last_known_leader())))
         .with_offline_replicas(broker_ids(partition.replicas().iter().copied().filter(|node| !is_up(node))))
 }
 

@@ -85,7 +85,7 @@ fn elect(
 ) -> Result<(), Refusal> {
     let planned = state.cluster.plan_election(topic, partition, election)?;
     let topic_id = planned.topic_id;
-    if state.move_leader(planned) {
+    if state.move_leader(planned, ctx.now) {
         ctx.effects.push(Effect::LeaderMoved(topic_id, partition));
     }
     Ok(())
@@ -137,7 +137,10 @@ mod tests {
         let mut rig = Rig::new(3, &[]);
         rig.topic_on("t", &[&[1, 2], &[1, 2]]);
         let planned = rig.state.cluster.plan_reassignment("t", PartitionId(1), Some(&[2, 1]), true).unwrap();
-        assert!(!rig.state.move_leader(planned), "the order of the replicas moves no leader");
+        assert!(
+            !rig.state.move_leader(planned, crate::time::Timestamp::default()),
+            "the order of the replicas moves no leader"
+        );
         rig
     }
 

@@ -74,7 +74,7 @@ mod tests {
         rig.topic_on("t", &[&[1], &[1]]);
         rig.state.cluster.set_alive(NodeId(3), false);
         let planned = rig.state.cluster.plan_reassignment("t", PartitionId(1), Some(&[3, 2]), true).unwrap();
-        rig.state.move_leader(planned);
+        rig.state.move_leader(planned, crate::time::Timestamp::default());
         let all = rig.call(0, handle, ListPartitionReassignmentsRequest::default());
         let [partition] = &all.topics[0].partitions[..] else { panic!("{all:?}") };
         let ids = |nodes: &[kafka_protocol::messages::BrokerId]| nodes.iter().map(|node| node.0).collect::<Vec<_>>();

@@ -21,14 +21,18 @@ use kafka_protocol::messages::{BrokerId, ProduceRequest, ProduceResponse};
 use kafka_protocol::protocol::StrBytes;
 
 use super::{Answer, Api, Ctx, Effect};
-use crate::cluster::{Partition, TopicConfig};
+use crate::cluster::{Partition, TopicConfig, min_insync_replicas};
 use crate::error::Close;
 use crate::log::{self, Appended, Joining, Rejected, ValidBatch};
 use crate::state::State;
 use crate::time::Timestamp;
 use crate::types::{PartitionId, TopicId, TopicName};
+use crate::unacked::{UnackedProduce, Waiting};
 
+mod acks;
 mod transactional;
+
+pub(crate) use acks::{expire, on_partition_moved};
 
 pub(super) const API: Api = Api::new::<ProduceRequest>(3, 13);
 
@@ -234,17 +238,22 @@ pub(crate) fn append(state: &mut State, ctx: &mut Ctx<'_>, checked: Checked) -> 
         transactional::join(state, ctx, &request, &mut outcomes);
     }
     let acks = request.acks;
-    let mut moved_leaders = Vec::new();
     let mut all_well = true;
+    let mut waiting = Vec::new();
+    let places = places(&request);
     let partitions: Vec<_> = outcomes
         .into_iter()
-        .map(|Outcome { target, batch, .. }| {
+        .zip(places)
+        .map(|(Outcome { target, batch, .. }, place)| {
             let appended = batch.and_then(|batch| {
                 let target = target.as_ref().expect("a batch is only checked for a log");
                 let appended = append_one(state, ctx, target, batch, acks);
                 appended.map_err(|rejected| rejected.in_partition(&target.topic, target.partition))
             });
             let response = PartitionProduceResponse::default();
+            if let (Ok(appended), Some(target), -1) = (&appended, &target, acks) {
+                waiting.extend(not_replicated(state, target, appended, place));
+            }
             match appended {
                 Ok(appended) => response
                     .with_base_offset(appended.base_offset)
@@ -269,11 +278,33 @@ pub(crate) fn append(state: &mut State, ctx: &mut Ctx<'_>, checked: Checked) -> 
         };
     }
     let mut response = respond(&request, partitions.into_iter());
+    if !waiting.is_empty() {
+        let (node, version) = (ctx.node, ctx.version);
+        let deadline = ctx.now.plus_millis(i64::from(request.timeout_ms.max(0)));
+        let ticket = state.new_ticket();
+        state.unacked.hold(ticket, UnackedProduce { node, version, response, waiting, deadline });
+        return Answer::Later(ticket);
+    }
     if ctx.version >= 10 {
-        name_leaders(state, &mut response, &mut moved_leaders);
-        response.node_endpoints = moved_leaders;
+        let mut endpoints = Vec::new();
+        name_leaders(state, &mut response, &mut endpoints);
+        response.node_endpoints = endpoints;
     }
     Answer::Now(response)
+}
+
+/// Where each partition of the request stands in it.
+fn places(request: &ProduceRequest) -> Vec<(usize, usize)> {
+    let topics = request.topic_data.iter().enumerate();
+    topics.flat_map(|(topic, data)| (0..data.partition_data.len()).map(move |partition| (topic, partition))).collect()
+}
+
+/// What acks=all has to wait for, if replicas in sync lack what was appended.
+fn not_replicated(state: &State, target: &Target, appended: &Appended, place: (usize, usize)) -> Option<Waiting> {
+    let (topic_id, partition) = (target.topic_id, target.partition);
+    let required_offset = appended.last_offset + 1;
+    let log = state.logs.partition(topic_id, partition)?;
+    (log.high_watermark() < required_offset).then_some(Waiting { topic_id, partition, required_offset, place })
 }
 
 fn append_one(
@@ -288,9 +319,17 @@ fn append_one(
     if let Some(error) = refusal(partition, topic.config(), ctx, acks) {
         return Err(error.into());
     }
+    let has_too_few = partition.isr().len() < min_insync_replicas(topic, partition);
+    if has_too_few {
+        // The high watermark stays where it is (KIP-966).
+        state.replicate(target.topic_id, target.partition, ctx.now);
+    }
     let log = state.logs.partition_mut(target.topic_id, target.partition);
     let log = log.ok_or(ResponseError::UnknownTopicOrPartition)?;
     let appended = log.append(batch, &target.config, ctx.now)?;
+    if log.is_bound() {
+        state.replicate(target.topic_id, target.partition, ctx.now);
+    }
     if !appended.duplicate {
         ctx.effects.push(Effect::PartitionMoved(target.topic_id, target.partition));
     }

@@ -68,6 +68,12 @@ impl LeaderEpochs {
         EpochEnd { leader_epoch, end_offset: next.start_offset }
     }
 
+    /// The log now ends at `log_end_offset`: epochs that began there or later wrote nothing that is left. The first stays.
+    pub(super) fn truncate_from_end(&mut self, log_end_offset: i64) {
+        let kept = self.entries.partition_point(|entry| entry.start_offset < log_end_offset).max(1);
+        self.entries.truncate(kept);
+    }
+
     /// The log now starts at `log_start_offset`: what lies wholly below goes, the epoch that covers it begins there.
     pub(super) fn truncate_from_start(&mut self, log_start_offset: i64) {
         let below = self.entries.partition_point(|entry| entry.start_offset <= log_start_offset);

@@ -38,6 +38,7 @@ mod producer_state;
 mod read_plan;
 mod retention;
 mod segment;
+mod truncation;
 mod verification;
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! `PartitionLog`: one partition's batches in segments, and what is known of its producers and leaders.
 //!
-//! Appends give offsets, reads serve what was appended. The high watermark follows the log end at once: there is one
-//! copy of the data. How transactions end is in `aborted`.
+//! Appends give offsets, reads serve what was appended up to the high watermark, which follows the log end at once unless it is
+//! bound. How transactions end is in `aborted`, what is cut off in `truncation`.
 //!
 //! Source: `UnifiedLog.append`; KIP-98, KIP-101.
 
@@ -27,6 +27,8 @@ pub(crate) struct PartitionLog {
     pub(super) log_start_offset: i64,
     pub(super) log_end_offset: i64,
     pub(super) high_watermark: i64,
+    /// How far the high watermark may go, if not to the log end: replicas that are in sync lack what comes after it.
+    high_watermark_bound: Option<i64>,
     /// Segments that nothing is appended to any more, in the order of offsets. Shared with whoever cleans them, which
     /// happens outside of the lock.
     pub(super) closed: Vec<Arc<Segment>>,
@@ -63,6 +65,7 @@ impl PartitionLog {
             log_start_offset: 0,
             log_end_offset: 0,
             high_watermark: 0,
+            high_watermark_bound: None,
             closed: Vec::new(),
             active: Segment::new(0, 0),
             first_dirty_offset: 0,
@@ -130,6 +133,24 @@ impl PartitionLog {
     /// The offset after the last record that every in-sync replica has.
     pub(crate) fn high_watermark(&self) -> i64 {
         self.high_watermark
+    }
+
+    /// Whether something keeps the high watermark from the log end.
+    pub(crate) fn is_bound(&self) -> bool {
+        self.high_watermark_bound.is_some()
+    }
+
+    /// Lets the high watermark go as far as `bound`, or to the log end. It never goes back. Returns whether it moved.
+    pub(crate) fn bound_high_watermark(&mut self, bound: Option<i64>) -> bool {
+        let before = self.high_watermark;
+        self.high_watermark_bound = bound;
+        self.advance_high_watermark();
+        self.high_watermark > before
+    }
+
+    fn advance_high_watermark(&mut self) {
+        let to = self.high_watermark_bound.map_or(self.log_end_offset, |bound| bound.min(self.log_end_offset));
+        self.high_watermark = self.high_watermark.max(to);
     }
 
     /// The offset up to which every transaction has ended.
@@ -210,6 +231,13 @@ impl PartitionLog {
         self.active.end_position()
     }
 
+    /// Begins a new segment, unless the active one is empty.
+    pub(crate) fn roll_segment(&mut self) {
+        if !self.active.entries().is_empty() {
+            self.roll();
+        }
+    }
+
     /// Begins a new segment at the end of the log.
     pub(super) fn roll(&mut self) {
         let next = Segment::new(self.log_end_offset, self.end_position());
@@ -231,7 +259,7 @@ impl PartitionLog {
     /// Adds a batch that is at its place.
     pub(super) fn push(&mut self, batch: Batch, config: &TopicConfig, now: Timestamp) {
         self.log_end_offset = batch.last_offset() + 1;
-        self.high_watermark = self.log_end_offset;
+        self.advance_high_watermark();
         self.active.push(batch, config.index_interval_bytes, now);
         self.check();
     }

@@ -142,6 +142,18 @@ impl Segment {
         Self { start_position: end_position - self.size_bytes.cast_signed(), ..self }
     }
 
+    /// The part of it whose batches end before `end_offset`.
+    pub(super) fn before(&self, end_offset: i64, index_interval_bytes: i32) -> Self {
+        let mut part = Self::new(self.base_offset, self.start_position);
+        let batches = self.entries.iter().map(|entry| &entry.batch);
+        for batch in batches.take_while(|batch| batch.last_offset() < end_offset) {
+            part.push(batch.clone(), index_interval_bytes, self.created);
+        }
+        part.aborted = self.aborted.iter().filter(|it| it.last_offset < end_offset).copied().collect();
+        part.last_modified = self.last_modified;
+        part
+    }
+
     /// Adds a batch that is at its place.
     pub(super) fn push(&mut self, batch: Batch, index_interval_bytes: i32, now: Timestamp) {
         let timestamp = batch.max_timestamp();

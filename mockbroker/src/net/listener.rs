@@ -3,11 +3,12 @@
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
 use super::connection::Connection;
@@ -30,26 +31,46 @@ pub(crate) struct Port {
     address: SocketAddr,
 }
 
+/// What a node's connections are served with.
+#[derive(Clone, Debug)]
+pub(crate) struct Service {
+    pub(crate) node: NodeId,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) recycler: Arc<Recycler>,
+}
+
 /// A node's listener at work.
 #[derive(Debug)]
 pub(crate) struct Listener {
+    address: SocketAddr,
+    service: Service,
+    /// The runtime that connections are served on, whoever opens the listener again.
+    runtime: Handle,
     socket: Arc<Socket>,
-    task: AbortHandle,
+    /// The accept loop.
+    task: Mutex<Option<AbortHandle>>,
 }
 
-/// The listening socket, where both the accept loop and the owner can reach it: it is closed the moment it is taken out.
+/// The socket, where both the accept loop and the owner can reach it: it stops to listen the moment it is taken out.
 #[derive(Debug)]
-struct Socket(Mutex<Option<TcpListener>>);
+struct Socket(Mutex<Place>);
+
+#[derive(Debug)]
+enum Place {
+    /// Connections are accepted.
+    Open(TcpListener),
+    /// Connections are refused, and nobody else gets the port.
+    Refusing(TcpSocket),
+    /// The port is free.
+    Closed,
+}
 
 impl Port {
     /// Listens on `address`; port 0 takes a free one. Nobody is answered yet.
     pub(crate) fn bind(address: SocketAddr) -> Result<Self, StartError> {
         let bind = || {
-            let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-            // A port whose last connections are still in TIME_WAIT is free.
-            socket.set_reuseaddr(true)?;
-            socket.bind(address)?;
-            let listener = socket.listen(BACKLOG)?;
+            let listener = bound(address)?.listen(BACKLOG)?;
             let address = listener.local_addr()?;
             Ok(Self { listener, address })
         };
@@ -61,50 +82,100 @@ impl Port {
         self.address
     }
 
-    /// Serves `node` on this port, on the runtime that this is called from.
-    pub(crate) fn serve(
-        self,
-        node: NodeId,
-        engine: Arc<Engine>,
-        registry: Arc<Registry>,
-        recycler: Arc<Recycler>,
-    ) -> Listener {
-        let socket = Arc::new(Socket(Mutex::new(Some(self.listener))));
-        let accepting = accept(Arc::clone(&socket), node, engine, registry, recycler);
-        Listener { socket, task: tokio::spawn(accepting).abort_handle() }
+    /// Serves on this port, on the runtime that this is called from.
+    pub(crate) fn serve(self, service: Service) -> Listener {
+        let socket = Arc::new(Socket(Mutex::new(Place::Open(self.listener))));
+        let (runtime, task) = (Handle::current(), Mutex::new(None));
+        let listener = Listener { address: self.address, service, runtime, socket, task };
+        listener.begin();
+        listener
     }
+}
+
+/// A socket that has the port and does not listen: whoever connects is refused.
+fn bound(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A port whose last connections are still in TIME_WAIT is free.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
 }
 
 impl Listener {
     /// Frees the port.
     pub(crate) fn close(&self) {
-        self.socket.close();
-        self.task.abort();
+        self.socket.put(Place::Closed);
+        self.run(None);
+    }
+
+    /// Refuses connections from here on, and keeps the port.
+    pub(crate) fn refuse(&self) {
+        // It listens until it is dropped, and as long as it does nobody binds the port.
+        self.close();
+        match bound(self.address) {
+            Ok(socket) => self.socket.put(Place::Refusing(socket)),
+            Err(error) => {
+                tracing::warn!(address = %self.address, %error, "the port of a node that is down is not kept")
+            }
+        }
+    }
+
+    /// Listens again, on the same port.
+    pub(crate) fn reopen(&self) -> Result<(), StartError> {
+        let _runtime = self.runtime.enter();
+        let listen = |place| match place {
+            Place::Open(listener) => Ok(listener),
+            Place::Refusing(socket) => socket.listen(BACKLOG),
+            Place::Closed => bound(self.address)?.listen(BACKLOG),
+        };
+        let listener = listen(self.socket.take());
+        let listener = listener.map_err(|source| StartError::Bind { address: self.address, source })?;
+        self.socket.put(Place::Open(listener));
+        self.begin();
+        Ok(())
+    }
+
+    fn begin(&self) {
+        let accepting = self.runtime.spawn(accept(Arc::clone(&self.socket), self.service.clone()));
+        self.run(Some(accepting.abort_handle()));
+    }
+
+    /// Ends the accept loop, and remembers the next.
+    fn run(&self, task: Option<AbortHandle>) {
+        let before = std::mem::replace(&mut *self.task.lock().unwrap_or_else(PoisonError::into_inner), task);
+        if let Some(before) = before {
+            before.abort();
+        }
     }
 }
 
 impl Socket {
-    /// The next connection; `None` once the socket is closed.
+    /// The next connection; `None` once the socket does not listen any longer.
     async fn accept(&self) -> Option<io::Result<(TcpStream, SocketAddr)>> {
-        poll_fn(|context| match self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
-            None => Poll::Ready(None),
-            Some(listener) => listener.poll_accept(context).map(Some),
+        poll_fn(|context| match &*self.lock() {
+            Place::Open(listener) => listener.poll_accept(context).map(Some),
+            Place::Refusing(_) | Place::Closed => Poll::Ready(None),
         })
         .await
     }
 
-    fn close(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+    fn put(&self, place: Place) {
+        // What was there is closed without the lock.
+        let before = std::mem::replace(&mut *self.lock(), place);
+        drop(before);
+    }
+
+    fn take(&self) -> Place {
+        std::mem::replace(&mut *self.lock(), Place::Closed)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Place> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-async fn accept(
-    socket: Arc<Socket>,
-    node: NodeId,
-    engine: Arc<Engine>,
-    registry: Arc<Registry>,
-    recycler: Arc<Recycler>,
-) {
+async fn accept(socket: Arc<Socket>, service: Service) {
+    let Service { node, engine, registry, recycler } = service;
     while let Some(accepted) = socket.accept().await {
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,

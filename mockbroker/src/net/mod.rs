@@ -6,6 +6,6 @@ mod receive;
 mod recycler;
 mod registry;
 
-pub(crate) use listener::{Listener, Port};
+pub(crate) use listener::{Listener, Port, Service};
 pub(crate) use recycler::Recycler;
 pub(crate) use registry::Registry;

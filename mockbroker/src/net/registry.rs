@@ -22,9 +22,12 @@ pub(crate) struct Registry {
 
 #[derive(Debug)]
 struct Entry {
+    node: NodeId,
     last_active_ms: Arc<AtomicI64>,
     /// Set once the task runs; a connection that ends before that removes its entry itself.
     task: Option<AbortHandle>,
+    /// It is to end as soon as its task is known.
+    is_doomed: bool,
 }
 
 /// A connection's own entry; it is out of the registry when this is dropped.
@@ -41,14 +44,15 @@ impl Registry {
         let id = ConnectionId(self.next_id.fetch_add(1, Ordering::Relaxed));
         let last_active_ms = Arc::new(AtomicI64::new(now.as_millis()));
         tracing::debug!(%node, connection = id.0, "accepted");
-        self.connections.insert(id, Entry { last_active_ms: Arc::clone(&last_active_ms), task: None });
+        let entry = Entry { node, last_active_ms: Arc::clone(&last_active_ms), task: None, is_doomed: false };
+        self.connections.insert(id, entry);
         Registration { registry: Arc::clone(self), id, last_active_ms }
     }
 
     /// Remembers the task of a connection.
     pub(super) fn runs_as(&self, id: ConnectionId, task: AbortHandle) {
         if let Some(mut entry) = self.connections.get_mut(&id) {
-            if self.closed.load(Ordering::SeqCst) {
+            if entry.is_doomed || self.closed.load(Ordering::SeqCst) {
                 task.abort();
             }
             entry.task = Some(task);
@@ -59,6 +63,14 @@ impl Registry {
     pub(crate) fn close_all(&self) {
         self.closed.store(true, Ordering::SeqCst);
         for entry in &self.connections {
+            entry.abort();
+        }
+    }
+
+    /// Ends every connection to `node`.
+    pub(crate) fn close_node(&self, node: NodeId) {
+        for mut entry in self.connections.iter_mut().filter(|entry| entry.node == node) {
+            entry.is_doomed = true;
             entry.abort();
         }
     }

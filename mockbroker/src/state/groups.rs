@@ -111,7 +111,7 @@ impl State {
         }
     }
 
-    fn with_groups(
+    pub(super) fn with_groups(
         &mut self,
         now: Timestamp,
         act: impl FnOnce(&mut group::GroupCoordinator, &mut group::Ctx<'_>, &mut Vec<Effect>),

@@ -91,6 +91,13 @@ impl PartitionLog {
             .then_some(ratio)
     }
 
+    /// As [`PartitionLog::begin_cleaning`], if there is anything to clean, however little.
+    pub(crate) fn begin_compaction(&self, config: Arc<TopicConfig>, now: Timestamp) -> Option<Cleaning> {
+        let is_dirty =
+            !self.closed.is_empty() && !self.is_uncleanable && self.cleanable_range(&config, now).dirty_bytes > 0;
+        is_dirty.then(|| self.begin_cleaning(config, now))
+    }
+
     /// What a cleaner needs, to be cleaned without the log. Batches are shared, not copied.
     pub(crate) fn begin_cleaning(&self, config: Arc<TopicConfig>, now: Timestamp) -> Cleaning {
         let Range { first_dirty_offset, end_offset, .. } = self.cleanable_range(&config, now);

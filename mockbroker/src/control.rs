@@ -1,0 +1,170 @@
+//! What a test does to the nodes of a cluster, and to the replicas on them.
+
+use std::sync::Arc;
+
+use crate::broker::Alive;
+use crate::cluster::HeldBack;
+use crate::net::Listener;
+use crate::types::{NodeId, PartitionId, TopicId};
+
+/// One node of a cluster, to be crashed and brought back. From [`MockBroker::node`](crate::MockBroker::node).
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// use mockbroker::MockBroker;
+///
+/// let broker = MockBroker::builder().nodes(3).topic("orders", 12).start().await;
+/// broker.node(1).crash(); // its connections break, others lead what it led
+/// assert!(!broker.node(1).is_up());
+/// broker.node(1).restart(); // on the same port, with all it had written
+/// # }
+/// ```
+#[derive(Clone)]
+#[must_use = "a node is unharmed until something is done to it"]
+pub struct Node {
+    alive: Arc<Alive>,
+    id: NodeId,
+}
+
+impl Node {
+    pub(crate) fn new(alive: &Arc<Alive>, id: NodeId) -> Self {
+        let ids: Vec<_> = alive.listeners.iter().map(|(node, _)| *node).collect();
+        assert!(ids.contains(&id), "there is no node {id}; the nodes are {ids:?}");
+        Self { alive: Arc::clone(alive), id }
+    }
+
+    /// Its id.
+    pub fn id(&self) -> NodeId {
+        self.id
+    }
+
+    /// Whether it is up, that is, has not been crashed or is restarted.
+    pub fn is_up(&self) -> bool {
+        self.alive.engine.read(|state| state.cluster.alive(self.id).is_some())
+    }
+
+    /// Kills the node, as `kill -9` does. Nothing happens if it is down.
+    ///
+    /// - Its connections end at once, without the answers that are due, and new ones are refused.
+    /// - What it led is led by another replica that is in sync, with the next leader epoch; by nobody, where there is none,
+    ///   unless the topic allows unclean elections (`unclean.leader.election.enable`). No replica on it is in sync.
+    /// - The groups and transactions that it coordinated are taken up from their logs by the next coordinator, and what
+    ///   was not written is lost. If it led the controllers, another node does.
+    /// - What is in its logs stays.
+    ///
+    /// Unlike in Kafka the others notice at once, not after `broker.session.timeout.ms`, and the controllers never lose their
+    /// majority.
+    pub fn crash(&self) {
+        self.listener().refuse();
+        self.alive.registry.close_node(self.id);
+        self.alive.engine.crash(self.id);
+    }
+
+    /// Starts the node again after [`Node::crash`], on the same port. Nothing happens if it is up.
+    ///
+    /// It has what its logs hold: records, groups, committed offsets, transactions, the sequences of producers; no fetch
+    /// session, nobody who waits. It leads what nobody leads, if it may, and is in sync again. Other leaders stay.
+    ///
+    /// # Panics
+    ///
+    /// If its port cannot be listened on any longer.
+    pub fn restart(&self) {
+        if self.is_up() {
+            return;
+        }
+        self.alive.engine.restart(self.id);
+        self.listener().reopen().unwrap_or_else(|error| panic!("node {} did not restart: {error}", self.id));
+    }
+
+    /// The replica of a partition that is on this node.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use mockbroker::MockBroker;
+    ///
+    /// let broker = MockBroker::builder().nodes(3).config("default.replication.factor", "3").topic("orders", 1);
+    /// let broker = broker.config("min.insync.replicas", "2").start().await;
+    /// let stopped = broker.node(1).replica("orders", 0).stop(); // acks=all waits for it until it is out of sync
+    /// drop(stopped); // it has caught up
+    /// # }
+    /// ```
+    pub fn replica(&self, topic: impl Into<String>, partition: i32) -> Replica {
+        Replica { node: self.clone(), topic: topic.into(), partition: PartitionId(partition) }
+    }
+
+    fn listener(&self) -> &Listener {
+        let found = self.alive.listeners.iter().find(|(node, _)| *node == self.id);
+        &found.expect("checked when this was made").1
+    }
+}
+
+/// A replica of a partition, to be held back. From [`Node::replica`].
+///
+/// What holds for a follower: it lacks what it does not fetch. While it is in sync the high watermark waits for it, and with
+/// it acks=all and every consumer; it is in sync until it has lacked something for longer than `replica.lag.time.max.ms`
+/// (30 s, on the broker's clock, looked at twice in that time). With fewer replicas in sync than `min.insync.replicas`,
+/// acks=all is refused with NOT_ENOUGH_REPLICAS and the high watermark stands still. Should it be elected, what it lacks is
+/// cut off the log.
+///
+/// Nothing of this holds while the replica leads.
+#[derive(Clone, Debug)]
+#[must_use = "a replica has everything until it is held back"]
+pub struct Replica {
+    node: Node,
+    topic: String,
+    partition: PartitionId,
+}
+
+impl Replica {
+    /// The replica fetches nothing from here on, until the guard is dropped.
+    ///
+    /// # Panics
+    ///
+    /// If the node has no replica of the partition.
+    pub fn stop(&self) -> HeldReplica {
+        self.hold(HeldBack::Stopped)
+    }
+
+    /// The replica stays at least this many records behind the end of the log from here on, until the guard is dropped:
+    /// whole batches are fetched.
+    ///
+    /// # Panics
+    ///
+    /// If the node has no replica of the partition.
+    pub fn lag(&self, records: u32) -> HeldReplica {
+        self.hold(HeldBack::Behind(i64::from(records)))
+    }
+
+    fn hold(&self, held: HeldBack) -> HeldReplica {
+        let Self { node, topic, partition } = self;
+        let held = node.alive.engine.hold_replica(topic, *partition, node.id, held);
+        let topic_id = held.unwrap_or_else(|why| panic!("{why}"));
+        HeldReplica { node: node.clone(), topic_id, partition: *partition }
+    }
+}
+
+/// A replica that is held back. Dropping it lets the replica have everything at once, and be in sync.
+#[derive(Debug)]
+#[must_use = "dropping it lets the replica go"]
+pub struct HeldReplica {
+    node: Node,
+    topic_id: TopicId,
+    partition: PartitionId,
+}
+
+impl HeldReplica {
+    /// As dropping it.
+    pub fn resume(self) {}
+}
+
+impl Drop for HeldReplica {
+    fn drop(&mut self) {
+        self.node.alive.engine.release_replica(self.topic_id, self.partition, self.node.id);
+    }
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Node").field("id", &self.id).field("is_up", &self.is_up()).finish_non_exhaustive()
+    }
+}
