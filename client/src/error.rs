@@ -276,6 +276,14 @@ impl Error {
         Self::Server { api, topic: None, partition: None, code, message: None }
     }
 
+    /// The same with what the broker said besides.
+    pub(crate) fn with_message(mut self, words: Option<&str>) -> Self {
+        if let Self::Server { message, .. } = &mut self {
+            *message = words.map(Into::into);
+        }
+        self
+    }
+
     pub(crate) fn of_partition(api: &'static str, topic: &Arc<str>, partition: i32, code: ErrorCode) -> Self {
         Self::Server { api, topic: Some(Arc::clone(topic)), partition: Some(partition), code, message: None }
     }

@@ -81,8 +81,8 @@ pub use crate::{
     client::{Kafka, KafkaBuilder},
     codes::ErrorCode,
     config::{
-        Acks, Assignor, ClientConfig, Compression, ConsumerConfig, GroupConfig, IsolationLevel, OffsetReset,
-        ProducerConfig,
+        Acks, Assignor, ClientConfig, Compression, ConsumerConfig, GroupConfig, GroupProtocol, IsolationLevel,
+        OffsetReset, ProducerConfig,
     },
     conn::transport::{Address, Stream},
     consumer::{

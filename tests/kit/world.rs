@@ -64,6 +64,12 @@ impl Broker {
         Raw::connect(self.address()).await
     }
 
+    /// The mock, where this is one: its clock and faults can be steered.
+    #[must_use]
+    pub fn steered(&self) -> Option<&MockBroker> {
+        self.mock.as_ref()
+    }
+
     /// Whether this is a real Kafka, whose clock and faults a test cannot steer.
     #[must_use]
     pub fn is_real(&self) -> bool {

@@ -3,7 +3,8 @@
 //! - `faults`: what a test makes go wrong goes wrong, there and then, and nowhere else.
 //! - `first_test`: the test that the README shows.
 //! - `client`: client and broker together.
-//! - `groups`: consumers that share a group.
+//! - `groups`: consumers that share a group, by either protocol (`group_world` is what they share).
+//! - `groups_consumer`: members of consumer groups (KIP-848).
 //! - `idempotence`: nothing twice, nothing missing, nothing out of order, wherever a request or an answer is lost.
 //! - `isolation`: transactions as a consumer sees them.
 //! - `lifecycle`: a broker starts, serves on the caller's runtime, and leaves nothing behind.
@@ -17,7 +18,9 @@
 mod client;
 mod faults;
 mod first_test;
+mod group_world;
 mod groups;
+mod groups_consumer;
 mod idempotence;
 mod isolation;
 mod lifecycle;

@@ -6,13 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use async_kafka::{Assignor, Backoff, Consumer, Kafka, Offset, OffsetReset, Record};
-use mockbroker::MockBroker;
+use async_kafka::{Assignor, Backoff, Consumer, GroupProtocol, Kafka, Offset, OffsetReset, Record};
 use system_tests::api::{API_VERSIONS, CREATE_TOPICS};
 use system_tests::line::{Fate, Lines};
 use system_tests::value;
 use system_tests::world::{Broker, unique};
 use tokio::task::JoinHandle;
+
+use crate::group_world::mock;
 
 const LIMIT: Duration = Duration::from_secs(60);
 const PARTITIONS: i32 = 4;
@@ -32,14 +33,15 @@ struct World {
     group: String,
     /// All members of a group are to have one in common.
     assignor: Assignor,
+    protocol: GroupProtocol,
     random: fastrand::Rng,
 }
 
 impl World {
-    async fn new(seed: u64) -> Self {
+    async fn new(seed: u64, protocol: GroupProtocol) -> Self {
         let broker = match Broker::real() {
             Some(real) => real,
-            None => Broker::mock(MockBroker::builder().config("group.initial.rebalance.delay.ms", "0").start().await),
+            None => Broker::mock(mock().start().await),
         };
         let topic = unique("unrest");
         let wanted = value!({ name: &topic, num_partitions: PARTITIONS, replication_factor: 1 });
@@ -61,13 +63,15 @@ impl World {
             .dial(move |address| lines.clone().dial(address.host.to_string(), address.port))
             .retry_backoff(Backoff { initial: Duration::from_millis(5), maximum: Duration::from_millis(50) });
         let kafka = kafka.connect().await.expect("the broker answers in the end");
-        Self { _broker: broker, quiet, kafka, topic: topic.into(), group: unique("group"), assignor, random }
+        Self { _broker: broker, quiet, kafka, topic: topic.into(), group: unique("group"), assignor, protocol, random }
     }
 
     /// A member that reads and commits until it is closed, and says what it read.
     async fn member(&mut self) -> (Consumer, JoinHandle<()>, Read) {
         let builder = self.kafka.consumer(self.group.as_str()).topics([Arc::clone(&self.topic)]);
-        let builder = builder.auto_offset_reset(OffsetReset::Earliest).assignors([self.assignor]);
+        let builder = builder.auto_offset_reset(OffsetReset::Earliest).group_protocol(self.protocol);
+        let builder =
+            if self.protocol == GroupProtocol::Classic { builder.assignors([self.assignor]) } else { builder };
         let builder = builder.session_timeout(Duration::from_secs(6)).heartbeat_interval(Duration::from_millis(50));
         let by_hand = self.random.bool();
         let interval = if by_hand { None } else { Some(Duration::from_millis(50)) };
@@ -110,9 +114,18 @@ impl World {
 
 #[tokio::test]
 async fn nothing_is_lost_or_doubled_while_connections_break_and_members_come_and_go() {
+    unrest(GroupProtocol::Classic).await;
+}
+
+#[tokio::test]
+async fn the_same_with_members_of_the_consumer_protocol() {
+    unrest(GroupProtocol::Consumer).await;
+}
+
+async fn unrest(protocol: GroupProtocol) {
     let seed = number_of("UNREST_SEED", 848);
     let total = i32::try_from(number_of("UNREST_RECORDS", 600)).expect("a number of records");
-    let mut world = World::new(seed).await;
+    let mut world = World::new(seed, protocol).await;
     let producer = world.kafka.producer().batch_records(5).build().await.expect("valid settings");
     let topic = Arc::clone(&world.topic);
     let producing = tokio::spawn(async move {

@@ -4,7 +4,7 @@
 //! keeps the leader with the higher epoch (KIP-320); a topic with a new id is a new topic (KIP-516).
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, PoisonError, RwLock,
         atomic::{AtomicI32, Ordering},
@@ -84,6 +84,12 @@ impl Metadata {
     /// What is known of a topic that exists and has partitions.
     pub(crate) fn topic(&self, name: &str) -> Option<Arc<Topic>> {
         self.topics.get(name).map(|topic| Arc::clone(topic.value()))
+    }
+
+    /// What topics are called, as far as they are known.
+    pub(crate) fn names(&self, ids: &BTreeSet<Uuid>) -> BTreeMap<Uuid, Arc<str>> {
+        let known = self.topics.iter().filter(|topic| ids.contains(&topic.topic_id));
+        known.map(|topic| (topic.topic_id, Arc::clone(&topic.name))).collect()
     }
 
     /// The code that the last answer about a topic carried.

@@ -4,6 +4,7 @@
 //! own: whoever needs fresh metadata fetches it, and the others who need it wait for that one fetch.
 
 mod coordinators;
+mod lookup;
 pub(crate) mod metadata;
 pub(crate) mod pool;
 mod refresh;

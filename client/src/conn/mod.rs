@@ -139,6 +139,11 @@ impl Connection {
         self.versions.choose::<A>(&self.line.address, cap)
     }
 
+    /// The level at which the cluster has finalised a feature; 0 if it has not.
+    pub(crate) fn finalized_level(&self, feature: &str) -> i16 {
+        self.versions.finalized_level(feature)
+    }
+
     /// The name that requests on this connection carry.
     pub(crate) fn client_id(&self) -> &str {
         &self.config.client_id

@@ -83,6 +83,12 @@ impl AssignedConsumerBuilder {
         self
     }
 
+    /// `client.rack`, see [`ConsumerConfig::client_rack`].
+    pub fn client_rack(mut self, rack: impl Into<String>) -> Self {
+        self.config.client_rack = Some(rack.into());
+        self
+    }
+
     /// `allow.auto.create.topics`, see [`ConsumerConfig::allow_auto_create_topics`].
     pub fn allow_auto_create_topics(mut self, allow: bool) -> Self {
         self.config.allow_auto_create_topics = allow;

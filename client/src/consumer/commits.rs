@@ -17,7 +17,7 @@ use kafka_protocol::messages::{
 use tokio::{sync::oneshot, time::Instant};
 
 use super::{
-    group::{CommittedOffset, Group},
+    group::{CommittedOffset, Group, Membership},
     member::requests::{Identity, group_id, instance_id, text},
 };
 use crate::{
@@ -150,9 +150,14 @@ impl Group {
             // While we join, the generation that we get will do; otherwise the group goes on without us.
             Some(ErrorCode::IllegalGeneration | ErrorCode::UnknownMemberId) => {
                 if !membership.is_joining && membership.identity.generation_id == sent_as.generation_id {
-                    self.wake();
+                    self.suspect();
                     return Err(lost(partition));
                 }
+                true
+            }
+            // A heartbeat tells the epoch that we have by now, or that we have none any more.
+            Some(ErrorCode::StaleMemberEpoch) => {
+                self.suspect();
                 true
             }
             Some(ErrorCode::NotCoordinator | ErrorCode::CoordinatorNotAvailable) => {
@@ -177,7 +182,7 @@ impl Group {
     ) -> Result<BTreeMap<TopicPartition, Option<CommittedOffset>>> {
         let mut retry = Retry::until(deadline, self.cluster.config().retry_backoff);
         loop {
-            let make = |version| fetch_request(self, partitions, version);
+            let make = |version| fetch_request(self, &self.membership(), partitions, version);
             let limit = self.cluster.config().request_timeout;
             let answer = self.cluster.call_coordinator(&self.lane, &self.config.group_id, make, limit).await;
             let error = match answer.and_then(|answer| fetched(partitions, answer)) {
@@ -244,7 +249,12 @@ fn outcomes(asked: &Offsets, answer: Result<OffsetCommitResponse>) -> Vec<(Topic
     asked.keys().map(|partition| (partition.clone(), outcome(partition))).collect()
 }
 
-fn fetch_request(group: &Group, partitions: &[TopicPartition], version: i16) -> OffsetFetchRequest {
+fn fetch_request(
+    group: &Group,
+    membership: &Membership,
+    partitions: &[TopicPartition],
+    version: i16,
+) -> OffsetFetchRequest {
     let topics = by_topic(partitions.iter());
     let numbers = |of: Vec<&TopicPartition>| of.into_iter().map(|partition| partition.partition).collect();
     // Transactions' offsets are waited for from v7 on (KIP-447).
@@ -256,7 +266,13 @@ fn fetch_request(group: &Group, partitions: &[TopicPartition], version: i16) -> 
             entry.with_partition_indexes(numbers(partitions))
         });
         let wanted = OffsetFetchRequestGroup::default().with_group_id(group_id(&group.config));
-        let wanted = wanted.with_member_id(None).with_member_epoch(-1).with_topics(Some(topics.collect()));
+        // From v9 on a member says who it is, so that one that was put out does not begin where it may not (KIP-848).
+        let identity =
+            Some(&membership.identity).filter(|_| version >= 9 && membership.has_epoch && membership.is_member);
+        let wanted = wanted
+            .with_member_id(identity.map(|identity| text(&identity.member_id)))
+            .with_member_epoch(identity.map_or(-1, |identity| identity.generation_id))
+            .with_topics(Some(topics.collect()));
         return request.with_groups(vec![wanted]);
     }
     let topics = topics.into_iter().map(|(topic, partitions)| {

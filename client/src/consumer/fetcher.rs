@@ -246,9 +246,9 @@ impl Fetcher {
         self.refreshing = true;
         let topics = std::mem::take(&mut self.stale);
         let cluster = self.cluster.clone();
-        let create = self.shared.config.allow_auto_create_topics;
         self.work.push(Box::pin(async move {
-            let asked = topics.iter().map(|topic| (Arc::clone(topic), create));
+            // A topic that was there and is gone was deleted: to look for it must not bring it back.
+            let asked = topics.iter().map(|topic| (Arc::clone(topic), false));
             let failed = cluster.refresh(asked).await.is_err();
             if failed {
                 tokio::time::sleep(cluster.config().retry_backoff.initial).await;

@@ -1,7 +1,10 @@
 //! A consumer of the partitions that its group gives it.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -81,6 +84,8 @@ pub(crate) struct Group {
     polls: Mutex<Polls>,
     /// Wakes the driver.
     pub(super) changed: Notify,
+    /// A commit was refused as if we were another member than we think.
+    suspected: AtomicBool,
     /// The program is done with something.
     pub(super) progress: Notify,
     /// Partitions can be read that could not be before, or the consumer ends.
@@ -97,6 +102,8 @@ pub(crate) struct Membership {
     pub(crate) is_member: bool,
     /// The generation may be another one in a moment.
     pub(crate) is_joining: bool,
+    /// The member is one of the consumer protocol, so its generation is its epoch.
+    pub(crate) has_epoch: bool,
 }
 
 #[derive(Debug)]
@@ -109,6 +116,9 @@ struct Polls {
 impl Group {
     pub(super) fn new(config: GroupConfig, shared: Arc<Shared>, cluster: Cluster, listener: Option<Listener>) -> Self {
         let lane = cluster.lane();
+        if config.commit_interval.is_some() {
+            shared.positions().count_only_named();
+        }
         Self {
             config,
             shared,
@@ -119,6 +129,7 @@ impl Group {
             membership: Mutex::default(),
             polls: Mutex::new(Polls { waiting: 0, last: Instant::now() }),
             changed: Notify::new(),
+            suspected: AtomicBool::new(false),
             progress: Notify::new(),
             assigned: Notify::new(),
             failed: OnceLock::new(),
@@ -128,6 +139,16 @@ impl Group {
 
     pub(crate) fn wake(&self) {
         self.changed.notify_one();
+    }
+
+    /// The coordinator sees this member otherwise than it sees itself: it has to ask.
+    pub(crate) fn suspect(&self) {
+        self.suspected.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    pub(super) fn take_suspicion(&self) -> bool {
+        self.suspected.swap(false, Ordering::AcqRel)
     }
 
     /// Gives out nothing more and lets the driver finish. What the program was given last is not done with.
@@ -210,12 +231,27 @@ impl Group {
         self.assigned.notify_waiters();
     }
 
+    /// Commits now, or notes what is to be committed when `commit_interval` is over.
+    async fn commit_or_store(&self, offsets: Offsets) -> Result<()> {
+        if self.config.commit_interval.is_none() {
+            return self.commit(offsets).await;
+        }
+        let mut positions = self.shared.positions();
+        for (TopicPartition { topic, partition }, offset) in offsets {
+            let Some(slot) = positions.slot(&topic, partition) else {
+                return Err(Error::PartitionLost { topic, partition });
+            };
+            positions.store(slot, offset.offset, offset.leader_epoch.unwrap_or(-1));
+        }
+        Ok(())
+    }
+
     /// An offset to be committed, unless we committed a later one of the partition: records that are done with out of order
     /// must not take the group back.
     fn forward(&self, offsets: &mut Offsets, partition: TopicPartition, offset: i64, leader_epoch: i32) {
         let positions = self.shared.positions();
-        let committed =
-            positions.slot(&partition.topic, partition.partition).and_then(|slot| positions.committed(slot));
+        let slot = positions.slot(&partition.topic, partition.partition);
+        let committed = slot.and_then(|slot| positions.committed(slot).max(positions.stored(slot)));
         drop(positions);
         let leader_epoch = Some(leader_epoch).filter(|epoch| *epoch >= 0);
         let new = CommittedOffset { leader_epoch, ..CommittedOffset::new(offset) };
@@ -289,6 +325,8 @@ impl Consumer {
     /// Commits that the program is done with a record and all before it in its partition, and waits for the group's answer:
     /// kafka-go's `CommitMessages`. A record before what was committed already changes nothing.
     ///
+    /// With [`GroupConfig::commit_interval`] it does not wait, but is committed with others a moment later.
+    ///
     /// Fails with [`Error::PartitionLost`] if the partition went to another member. Commits are tried again until
     /// `default.api.timeout`. Dropping the future leaves open whether the offset is committed.
     pub async fn commit_record(&self, record: &ConsumerRecord) -> Result<()> {
@@ -302,7 +340,7 @@ impl Consumer {
             let partition = TopicPartition::new(record.topic(), record.partition());
             self.handle.group.forward(&mut offsets, partition, record.offset() + 1, -1);
         }
-        self.handle.group.commit(offsets).await
+        self.handle.group.commit_or_store(offsets).await
     }
 
     /// Commits that the program is done with a batch. As [`Consumer::commit_record`].
@@ -310,7 +348,7 @@ impl Consumer {
         let mut offsets = Offsets::new();
         let partition = TopicPartition::new(batch.topic(), batch.partition());
         self.handle.group.forward(&mut offsets, partition, batch.next_offset(), batch.leader_epoch());
-        self.handle.group.commit(offsets).await
+        self.handle.group.commit_or_store(offsets).await
     }
 
     /// Commits any offsets of partitions that the member has, be they before or after what was committed.
@@ -326,7 +364,7 @@ impl Consumer {
     pub fn store_record(&self, record: &ConsumerRecord) -> Result<()> {
         let offset = record.offset() + 1;
         self.handle.group.shared.change(record.topic(), record.partition(), |positions, slot| {
-            positions.store(slot, offset);
+            positions.store(slot, offset, -1);
         })
     }
 

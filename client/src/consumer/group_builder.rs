@@ -6,14 +6,15 @@ use super::{
     Consumer, Rebalance,
     fetcher::Fetcher,
     group::{Group, Handle},
-    member::driver::Driver,
+    member::{Protocol, driver::Driver},
     positions::Positions,
     rebalance::Listener,
     shared::Shared,
+    subscription::{Pattern, Subscription},
 };
 use crate::{
     cluster::Cluster,
-    config::{Assignor, ConsumerConfig, GroupConfig, IsolationLevel, OffsetReset},
+    config::{Assignor, ConsumerConfig, GroupConfig, GroupProtocol, IsolationLevel, OffsetReset},
     error::{Error, Result},
 };
 
@@ -25,18 +26,32 @@ pub struct ConsumerBuilder {
     config: ConsumerConfig,
     group: GroupConfig,
     topics: BTreeSet<Arc<str>>,
+    pattern: Option<String>,
     listener: Option<Listener>,
 }
 
 impl ConsumerBuilder {
     pub(crate) fn new(cluster: Cluster, group_id: Arc<str>) -> Self {
         let (config, group) = (ConsumerConfig::default(), GroupConfig::new(group_id));
-        Self { cluster, config, group, topics: BTreeSet::new(), listener: None }
+        Self { cluster, config, group, topics: BTreeSet::new(), pattern: None, listener: None }
     }
 
     /// Subscribes to topics, besides those that were named before.
     pub fn topics<T: Into<Arc<str>>>(mut self, topics: impl IntoIterator<Item = T>) -> Self {
         self.topics.extend(topics.into_iter().map(Into::into));
+        self
+    }
+
+    /// Subscribes to every topic whose whole name matches a regular expression, besides those that were named: those that are
+    /// there, and those that come. What was given as a pattern before is replaced.
+    ///
+    /// With the classic protocol this client matches the names, in the syntax of the crate `regex`, whenever it refreshes
+    /// its metadata ([`ClientConfig::metadata_max_age`](crate::ClientConfig::metadata_max_age)); internal topics are left
+    /// out (Java's `exclude.internal.topics`). With the consumer protocol the broker matches them, in the syntax of RE2/J.
+    /// Both take linear time and have neither look-around nor back references. They differ at the edges: RE2/J knows `\Q..\E`
+    /// and `\C`, the crate knows `(?x)` and `[a&&b]`. With `GroupProtocol::Auto` the crate has to understand it as well.
+    pub fn pattern(mut self, pattern: impl Into<String>) -> Self {
+        self.pattern = Some(pattern.into());
         self
     }
 
@@ -66,6 +81,24 @@ impl ConsumerBuilder {
     /// `group.instance.id`, see [`GroupConfig::group_instance_id`].
     pub fn group_instance_id(mut self, id: impl Into<String>) -> Self {
         self.group.group_instance_id = Some(id.into());
+        self
+    }
+
+    /// `group.protocol`, see [`GroupConfig::group_protocol`].
+    pub fn group_protocol(mut self, protocol: GroupProtocol) -> Self {
+        self.group.group_protocol = protocol;
+        self
+    }
+
+    /// `group.remote.assignor`, see [`GroupConfig::group_remote_assignor`].
+    pub fn group_remote_assignor(mut self, assignor: impl Into<String>) -> Self {
+        self.group.group_remote_assignor = Some(assignor.into());
+        self
+    }
+
+    /// `client.rack`, see [`ConsumerConfig::client_rack`].
+    pub fn client_rack(mut self, rack: impl Into<String>) -> Self {
+        self.config.client_rack = Some(rack.into());
         self
     }
 
@@ -99,6 +132,12 @@ impl ConsumerBuilder {
         self
     }
 
+    /// kafka-go's `CommitInterval`, see [`GroupConfig::commit_interval`].
+    pub fn commit_interval(mut self, interval: Duration) -> Self {
+        self.group.commit_interval = Some(interval);
+        self
+    }
+
     /// `isolation.level`, see [`ConsumerConfig::isolation`].
     pub fn isolation(mut self, isolation: IsolationLevel) -> Self {
         self.config.isolation = isolation;
@@ -112,24 +151,31 @@ impl ConsumerBuilder {
     }
 
     /// Checks the settings and begins to join the group. Must be called within a tokio runtime, which the consumer's tasks
-    /// live on. Whether the group can be joined shows in the first call that asks for records.
+    /// live on. Whether the group can be joined shows in the first call that asks for records. With `GroupProtocol::Auto` a
+    /// broker is asked what it offers, until `default.api.timeout`.
     ///
     /// Dropping the future is safe: there is no consumer then.
-    #[expect(
-        clippy::unused_async,
-        reason = "opening anything is asynchronous, so that a later version may ask a broker"
-    )]
     pub async fn build(self) -> Result<Consumer> {
-        let Self { cluster, config, group, topics, listener } = self;
+        let Self { cluster, config, mut group, topics, pattern, listener } = self;
         config.check(cluster.config().request_timeout)?;
         group.check()?;
-        if topics.is_empty() {
+        if group.commit_interval.is_some() {
+            group.auto_commit_interval = None;
+        }
+        let pattern = match (pattern, group.group_protocol) {
+            (Some(pattern), GroupProtocol::Consumer) => Some(Pattern::unread(&pattern)),
+            (Some(pattern), GroupProtocol::Classic | GroupProtocol::Auto) => Some(Pattern::compile(&pattern)?),
+            (None, _) => None,
+        };
+        let subscription = Subscription { topics, pattern };
+        if subscription.is_empty() {
             return Err(Error::config("topics", "was not called: there is nothing to subscribe to"));
         }
+        let protocol = Protocol::choose(&cluster, &group, &subscription).await?;
         let shared = Arc::new(Shared::new(config, Positions::default()));
         tokio::spawn(Fetcher::new(Arc::clone(&shared), cluster.clone()).run());
         let group = Arc::new(Group::new(group, shared, cluster, listener));
-        tokio::spawn(Driver::new(Arc::clone(&group), topics).run());
+        tokio::spawn(Driver::new(Arc::clone(&group), subscription, protocol).run());
         Ok(Consumer { handle: Arc::new(Handle { group }) })
     }
 }

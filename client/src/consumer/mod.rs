@@ -21,6 +21,7 @@ mod rebalance;
 mod record;
 mod requests;
 pub(crate) mod shared;
+mod subscription;
 
 pub use self::{
     assigned::AssignedConsumer,

@@ -29,6 +29,7 @@ impl Positions {
             held: false,
             leader_epoch: -1,
             finished: None,
+            finished_epoch: -1,
             given: false,
             committed: None,
             end_offset: None,
@@ -74,7 +75,9 @@ impl Positions {
         for slot in std::mem::take(&mut self.given) {
             let partition = &mut self.partitions[slot];
             partition.given = false;
-            partition.finished = partition.position;
+            if !self.only_named {
+                (partition.finished, partition.finished_epoch) = (partition.position, partition.leader_epoch);
+            }
         }
         any
     }
@@ -91,9 +94,12 @@ impl Positions {
 
     /// The program is done with what it was given of one partition.
     pub(crate) fn finish(&mut self, slot: Slot) {
-        if std::mem::take(&mut self.partitions[slot].given) {
+        let partition = &mut self.partitions[slot];
+        if std::mem::take(&mut partition.given) {
             self.given.retain(|given| *given != slot);
-            self.partitions[slot].finished = self.partitions[slot].position;
+            if !self.only_named {
+                (partition.finished, partition.finished_epoch) = (partition.position, partition.leader_epoch);
+            }
         }
     }
 
@@ -129,12 +135,23 @@ impl Positions {
     pub(crate) fn to_commit(&self, slot: Slot) -> Option<(i64, i32)> {
         let partition = &self.partitions[slot];
         let finished = partition.finished.filter(|finished| partition.committed != Some(*finished))?;
-        Some((finished, partition.leader_epoch))
+        Some((finished, partition.finished_epoch))
+    }
+
+    /// From now on only what the program names is done with, and not what it was given before it asked for more.
+    pub(crate) fn count_only_named(&mut self) {
+        self.only_named = true;
     }
 
     /// The program says itself how far it is.
-    pub(crate) fn store(&mut self, slot: Slot, offset: i64) {
-        self.partitions[slot].finished = Some(offset);
+    pub(crate) fn store(&mut self, slot: Slot, offset: i64, leader_epoch: i32) {
+        let partition = &mut self.partitions[slot];
+        (partition.finished, partition.finished_epoch) = (Some(offset), leader_epoch);
+    }
+
+    /// How far the program said that it is.
+    pub(crate) fn stored(&self, slot: Slot) -> Option<i64> {
+        self.partitions[slot].finished.filter(|_| self.only_named)
     }
 
     pub(crate) fn committed(&self, slot: Slot) -> Option<i64> {

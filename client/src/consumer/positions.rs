@@ -34,8 +34,10 @@ pub(crate) struct Partition {
     pub(super) held: bool,
     /// The leader epoch of the last batch that the program was given.
     pub(super) leader_epoch: i32,
-    /// Everything below is done with, as far as the program told by asking for more.
+    /// Everything below is done with, as far as the program told by asking for more, or by name.
     pub(super) finished: Option<i64>,
+    /// The leader epoch of the last batch before that, where it is known.
+    pub(super) finished_epoch: i32,
     /// Given out since the program asked for more.
     pub(super) given: bool,
     /// Which of its assignments this is.
@@ -105,6 +107,8 @@ pub(crate) struct Positions {
     pub(super) free: Vec<Slot>,
     /// Partitions of which the program was given something since it asked last.
     pub(super) given: Vec<Slot>,
+    /// Whether only what the program names is done with.
+    pub(super) only_named: bool,
     /// Where the next request begins, so that no partition is always the last.
     turn: usize,
 }
@@ -171,8 +175,8 @@ impl Positions {
         let partition = &mut self.partitions[slot];
         if partition.version == version {
             partition.position = Some(position);
-            if !partition.given {
-                partition.finished = Some(position);
+            if !partition.given && !self.only_named {
+                (partition.finished, partition.finished_epoch) = (Some(position), partition.leader_epoch);
             }
         }
     }

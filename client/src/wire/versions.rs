@@ -7,11 +7,13 @@ use std::sync::Arc;
 
 use kafka_protocol::{
     messages::{
-        ApiVersionsRequest, ApiVersionsResponse, FetchRequest, FetchResponse, FindCoordinatorRequest,
-        FindCoordinatorResponse, HeartbeatRequest, HeartbeatResponse, InitProducerIdRequest, InitProducerIdResponse,
-        JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse, ListOffsetsRequest,
-        ListOffsetsResponse, MetadataRequest, MetadataResponse, OffsetCommitRequest, OffsetCommitResponse,
-        OffsetFetchRequest, OffsetFetchResponse, ProduceRequest, ProduceResponse, SyncGroupRequest, SyncGroupResponse,
+        ApiVersionsRequest, ApiVersionsResponse, ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse,
+        FetchRequest, FetchResponse, FindCoordinatorRequest, FindCoordinatorResponse, HeartbeatRequest,
+        HeartbeatResponse, InitProducerIdRequest, InitProducerIdResponse, JoinGroupRequest, JoinGroupResponse,
+        LeaveGroupRequest, LeaveGroupResponse, ListOffsetsRequest, ListOffsetsResponse, MetadataRequest,
+        MetadataResponse, OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse,
+        OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, ProduceRequest, ProduceResponse, SyncGroupRequest,
+        SyncGroupResponse,
     },
     protocol::{Decodable, Encodable, HeaderVersion},
 };
@@ -79,6 +81,8 @@ apis! {
     14, "SyncGroup", SyncGroupRequest, SyncGroupResponse, 1..=5;
     18, "ApiVersions", ApiVersionsRequest, ApiVersionsResponse, 0..=4;
     22, "InitProducerId", InitProducerIdRequest, InitProducerIdResponse, 0..=5;
+    23, "OffsetForLeaderEpoch", OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, 2..=4;
+    68, "ConsumerGroupHeartbeat", ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, 0..=1;
 }
 
 #[cfg(feature = "sasl")]
@@ -115,6 +119,8 @@ unthrottled! {
 pub(crate) struct BrokerVersions {
     /// (key, lowest, highest), by key.
     ranges: Vec<(i16, i16, i16)>,
+    /// Features that the cluster has finalised, with their levels (KIP-584).
+    features: Vec<(String, i16)>,
 }
 
 impl BrokerVersions {
@@ -122,7 +128,14 @@ impl BrokerVersions {
         let mut ranges: Vec<_> =
             response.api_keys.iter().map(|api| (api.api_key, api.min_version, api.max_version)).collect();
         ranges.sort_unstable();
-        Self { ranges }
+        let finalized = response.finalized_features.iter();
+        let features = finalized.map(|feature| (feature.name.to_string(), feature.max_version_level)).collect();
+        Self { ranges, features }
+    }
+
+    /// The level at which the cluster has finalised a feature, as far as this broker knew when it was asked; 0 if it has not.
+    pub(crate) fn finalized_level(&self, feature: &str) -> i16 {
+        self.features.iter().find(|(name, _)| name == feature).map_or(0, |(_, level)| *level)
     }
 
     fn range(&self, api_key: i16) -> Option<(i16, i16)> {

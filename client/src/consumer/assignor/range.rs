@@ -1,6 +1,6 @@
 //! Range: each topic by itself, cut into as many stretches as it has subscribers; the first ones get one more.
 //!
-//! Not modelled: racks (KIP-881), which this client does not tell the group.
+//! Not modelled: racks (KIP-881). Members tell theirs, and a Java leader goes by them; this client as the leader does not.
 //! Source: `RangeAssignor.assignRanges`.
 
 use std::{collections::BTreeMap, sync::Arc};

@@ -11,7 +11,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::Failure;
+use super::{Failure, Step};
 use crate::{
     config::Assignor,
     consumer::assignor::{
@@ -30,27 +30,8 @@ pub(crate) struct Rules {
     pub(crate) is_static: bool,
     pub(crate) heartbeat_interval: Duration,
     pub(crate) backoff: Backoff,
-}
-
-/// What is to be done.
-#[derive(Clone, Debug)]
-pub(crate) enum Step {
-    /// Give partitions back, and say [`Classic::on_released`]. What is `lost` belongs to others already.
-    Release { partitions: Vec<TopicPartition>, lost: bool },
-    /// Send JoinGroup.
-    Join { member_id: String, protocols: Vec<(Assignor, Subscription)> },
-    /// Compute the assignment, as the leader.
-    Assign { assignor: Assignor, members: Vec<Member> },
-    /// Send SyncGroup.
-    Sync { assignments: Vec<(String, Vec<TopicPartition>)> },
-    /// Begin to read partitions.
-    Adopt(Vec<TopicPartition>),
-    /// Send Heartbeat.
-    Heartbeat,
-    /// Send LeaveGroup.
-    Leave { member_id: String },
-    /// The member is out of the group for good.
-    End(Option<Error>),
+    /// Told to the leader, whose assignor may look at it (KIP-881).
+    pub(crate) rack_id: Option<String>,
 }
 
 /// A successful answer to JoinGroup.
@@ -236,7 +217,7 @@ impl Classic {
                 user_data: assignor.user_data(&self.last_assignment.0, self.last_assignment.1),
                 owned: owned.clone(),
                 generation_id: Some(self.generation_id),
-                rack_id: None,
+                rack_id: self.rules.rack_id.clone(),
             };
             (*assignor, subscription)
         });
@@ -355,8 +336,10 @@ impl Classic {
                 self.failures += 1;
                 self.heartbeat_due = now + self.rules.backoff.wait(self.failures);
             }
-            Err(Failure::Fatal(error)) => self.fatal = Some(error),
-            Err(Failure::UnknownMember) => self.forget(true),
+            Err(Failure::Fatal(error) | Failure::Incapable(error) | Failure::Unreleased(error)) => {
+                self.fatal = Some(error);
+            }
+            Err(Failure::UnknownMember | Failure::Fenced) => self.forget(true),
             Err(Failure::IllegalGeneration | Failure::MemberIdRequired(_)) => self.forget(false),
         }
     }
@@ -380,10 +363,10 @@ impl Classic {
                 self.member_id = member_id;
                 return;
             }
-            Failure::UnknownMember => self.forget(true),
+            Failure::UnknownMember | Failure::Fenced => self.forget(true),
             Failure::IllegalGeneration => self.forget(false),
             Failure::Rebalance => {}
-            Failure::Fatal(error) => self.fatal = Some(error),
+            Failure::Fatal(error) | Failure::Incapable(error) | Failure::Unreleased(error) => self.fatal = Some(error),
             Failure::Later(_) => {}
         }
         self.failures += 1;
@@ -393,6 +376,22 @@ impl Classic {
     /// The leader found that topics have other partitions than those it assigned.
     pub(crate) fn request_rejoin(&mut self) {
         self.rejoin |= self.phase == Phase::Stable;
+    }
+
+    /// Other topics match the member's pattern now.
+    pub(crate) fn subscribe(&mut self, topics: &BTreeSet<Arc<str>>) {
+        if self.topics != *topics {
+            self.topics.clone_from(topics);
+            // A join that is under way was sent with the old ones.
+            self.rejoin |= self.generation_id != NO_GENERATION || self.phase != Phase::Unjoined;
+        }
+    }
+
+    /// Somebody learned that the coordinator sees us otherwise than we do: ask it now.
+    pub(crate) fn hasten(&mut self, now: Instant) {
+        if self.failures == 0 {
+            self.heartbeat_due = self.heartbeat_due.min(now);
+        }
     }
 
     /// The program has not asked for records for `max.poll.interval`: somebody else shall have its partitions.

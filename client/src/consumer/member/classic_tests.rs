@@ -17,6 +17,7 @@ impl World {
             is_static: false,
             heartbeat_interval: HEARTBEAT,
             backoff: Backoff { initial: Duration::from_millis(100), maximum: Duration::from_secs(1) },
+            rack_id: None,
         })
     }
 

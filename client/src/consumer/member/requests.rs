@@ -47,7 +47,7 @@ pub(crate) fn instance_id(config: &GroupConfig) -> Option<StrBytes> {
     config.group_instance_id.as_deref().map(text)
 }
 
-fn millis(time: Duration) -> i32 {
+pub(crate) fn millis(time: Duration) -> i32 {
     i32::try_from(time.as_millis()).unwrap_or(i32::MAX)
 }
 

@@ -1,0 +1,93 @@
+//! Which topics a member wants, and how many partitions they have.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::{
+    Failure,
+    driver::{Done, Driver},
+};
+use crate::{
+    config::Assignor,
+    consumer::{assignor::Member, group::Group},
+};
+
+impl Driver {
+    /// While a subscribed topic does not exist, it is looked for this often.
+    const MISSING_TOPIC_REFRESH: Duration = Duration::from_secs(1);
+
+    /// Computes the assignment of all members.
+    pub(super) fn assign(&mut self, assignor: Assignor, members: Vec<Member>) {
+        self.group_topics = members.iter().flat_map(|member| member.subscription.topics.iter().cloned()).collect();
+        let (group, topics) = (Arc::clone(&self.group), self.group_topics.clone());
+        let asked = self.asked();
+        self.work.push(Box::pin(async move {
+            let refreshed = group.cluster.refresh(asked).await;
+            if let Err(error) = refreshed {
+                return Done::Assigned(Err(Failure::of(error)));
+            }
+            let counts = counts(&group, &topics);
+            let assignments = assignor.assign(&members, &counts);
+            Done::Assigned(Ok((assignments.into_iter().collect(), counts)))
+        }));
+    }
+
+    /// The topics that concern us, and whether to ask for them may create them: those that the program named.
+    fn asked(&self) -> Vec<(Arc<str>, bool)> {
+        let named = &self.subscription.topics;
+        let create = self.group.shared.config.allow_auto_create_topics;
+        let topics = named.union(&self.group_topics);
+        topics.map(|topic| (Arc::clone(topic), create && named.contains(topic))).collect()
+    }
+
+    /// Looks from time to time whether there are other topics, or topics have other partitions now.
+    pub(super) fn refresh(&mut self, now: Instant) {
+        if self.refreshing || now < self.next_refresh {
+            return;
+        }
+        self.refreshing = true;
+        let group = Arc::clone(&self.group);
+        let asked = self.asked();
+        let pattern = self.subscription.pattern.clone().filter(|_| self.member.matches_names());
+        self.work.push(Box::pin(async move {
+            if let Err(error) = group.cluster.refresh(asked).await {
+                tracing::debug!(%error, "no metadata of the subscribed topics");
+            }
+            let Some(pattern) = pattern else { return Done::Refreshed(None) };
+            match group.cluster.matching_topics(|name| pattern.matches(name)).await {
+                Ok(matching) => Done::Refreshed(Some(matching)),
+                Err(error) => {
+                    tracing::debug!(%error, "no list of topics");
+                    Done::Refreshed(None)
+                }
+            }
+        }));
+    }
+
+    pub(super) fn on_refreshed(&mut self, matching: Option<BTreeSet<Arc<str>>>, now: Instant) {
+        self.refreshing = false;
+        let wanted = &self.subscription.topics;
+        if let Some(matching) = matching {
+            self.topics = wanted.union(&matching).cloned().collect();
+            self.is_ready = true;
+            self.member.rejoin(Some(&self.topics));
+        }
+        let missing = wanted.iter().any(|topic| self.group.cluster.metadata().topic(topic).is_none());
+        let age = self.group.cluster.config().metadata_max_age;
+        let hurry = missing || !self.is_ready;
+        self.next_refresh = now + if hurry { age.min(Self::MISSING_TOPIC_REFRESH) } else { age };
+        if self.member.is_leader() && self.assigned_counts.as_ref() != Some(&counts(&self.group, &self.group_topics)) {
+            self.member.rejoin(None);
+        }
+    }
+}
+
+fn counts(group: &Group, topics: &BTreeSet<Arc<str>>) -> BTreeMap<Arc<str>, i32> {
+    let known = topics.iter().filter_map(|name| group.cluster.metadata().topic(name));
+    known.map(|topic| (Arc::clone(&topic.name), topic.partitions.len() as i32)).collect()
+}
