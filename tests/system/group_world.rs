@@ -12,6 +12,7 @@ use async_kafka::{
 use mockbroker::{MockBroker, MockBrokerBuilder};
 use system_tests::api::{CREATE_TOPICS, OFFSET_FETCH};
 use system_tests::line::{Fate, Lines};
+use system_tests::raw::Raw;
 use system_tests::value;
 use system_tests::value::Value;
 use system_tests::world::{Broker, unique};
@@ -28,6 +29,8 @@ pub(crate) struct World {
     pub(crate) group: String,
     pub(crate) partitions: i32,
     pub(crate) protocol: GroupProtocol,
+    /// One connection for all questions, which are asked in loops.
+    raw: tokio::sync::Mutex<Raw>,
 }
 
 /// A mock whose groups are quick.
@@ -62,7 +65,15 @@ impl World {
             .dial(move |address| lines.clone().dial(address.host.to_string(), address.port))
             .retry_backoff(Backoff { initial: Duration::from_millis(10), maximum: Duration::from_millis(200) });
         let kafka = kafka.connect().await.expect("the broker answers");
-        Self { broker, kafka, topic: topic.into(), group: unique("group"), partitions, protocol }
+        Self {
+            broker,
+            kafka,
+            topic: topic.into(),
+            group: unique("group"),
+            partitions,
+            protocol,
+            raw: connection.into(),
+        }
     }
 
     /// Writes the numbers of a range, each to the partition that it names modulo their number.
@@ -84,12 +95,17 @@ impl World {
         self.builder().build().await.expect("valid settings")
     }
 
+    /// Asks the broker without a client.
+    pub(crate) async fn ask(&self, api_key: i16, version: i16, body: Value) -> Value {
+        self.raw.lock().await.call(api_key, version, body).await
+    }
+
     /// What the group has committed, asked without being a member of it.
     pub(crate) async fn committed(&self) -> Vec<Option<i64>> {
         let partitions = Value::Array((0..self.partitions).map(Value::from).collect());
         let topics = value!([{ name: &*self.topic, partition_indexes: partitions }]);
         let body = value!({ group_id: &self.group, topics: topics, require_stable: true });
-        let answer = self.broker.connect().await.call(OFFSET_FETCH, 7, body).await;
+        let answer = self.ask(OFFSET_FETCH, 7, body).await;
         assert_eq!(answer["error_code"], 0, "{answer:?}");
         let found = answer["topics"][0]["partitions"].array().iter();
         let mut offsets: Vec<_> = found.map(|p| (p["partition_index"].int(), p["committed_offset"].int())).collect();

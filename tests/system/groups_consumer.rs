@@ -30,14 +30,14 @@ impl World {
     /// The members of the group by ConsumerGroupDescribe: their ids, and what they have.
     async fn members(&self) -> BTreeMap<String, Value> {
         let body = value!({ group_ids: [self.group.as_str()], include_authorized_operations: false });
-        let answer = self.broker.connect().await.call(CONSUMER_GROUP_DESCRIBE, 1, body).await;
+        let answer = self.ask(CONSUMER_GROUP_DESCRIBE, 1, body).await;
         let members = answer["groups"][0]["members"].array().iter();
         members.map(|member| (member["member_id"].str().to_owned(), member.clone())).collect()
     }
 
     async fn group_type(&self) -> String {
         let body = value!({ states_filter: [], types_filter: [] });
-        let answer = self.broker.connect().await.call(LIST_GROUPS, 5, body).await;
+        let answer = self.ask(LIST_GROUPS, 5, body).await;
         let mut groups = answer["groups"].array().iter();
         let group = groups.find(|group| group["group_id"].str() == self.group).expect("the group is there");
         group["group_type"].str().to_owned()
@@ -46,7 +46,7 @@ impl World {
     async fn create(&self, topic: &str, partitions: i32) {
         let wanted = value!({ name: topic, num_partitions: partitions, replication_factor: 1 });
         let body = value!({ topics: [wanted], timeout_ms: 10_000 });
-        let created = self.broker.connect().await.call(CREATE_TOPICS, 7, body).await;
+        let created = self.ask(CREATE_TOPICS, 7, body).await;
         assert_eq!(created["topics"][0]["error_code"], 0, "{created:?}");
     }
 }
@@ -115,7 +115,7 @@ async fn a_member_that_the_group_forgot_loses_its_partitions_and_joins_again() {
     let body = value!({ group_id: &world.group, member_id: &member_id, member_epoch: -1, instance_id: null, rack_id: null,
         rebalance_timeout_ms: -1, subscribed_topic_names: null, subscribed_topic_regex: null, server_assignor: null,
         topic_partitions: null });
-    let answer = world.broker.connect().await.call(CONSUMER_GROUP_HEARTBEAT, 1, body).await;
+    let answer = world.ask(CONSUMER_GROUP_HEARTBEAT, 1, body).await;
     assert_eq!(answer["error_code"], 0, "{answer:?}");
     until("it is back", async || told.lock().expect("no panic").len() == 3).await;
     let expected = [(RebalanceKind::Assigned, 2), (RebalanceKind::Lost, 2), (RebalanceKind::Assigned, 2)];
@@ -318,7 +318,7 @@ async fn a_pattern_takes_in_topics_that_come_and_lets_go_of_those_that_go() {
         has(all(&names)).await;
         a_while();
         let gone = value!({ topics: [{ name: &names[0], topic_id: uuid::Uuid::nil() }], timeout_ms: 10_000 });
-        let gone = world.broker.connect().await.call(DELETE_TOPICS, 6, gone).await;
+        let gone = world.ask(DELETE_TOPICS, 6, gone).await;
         assert_eq!(gone["responses"][0]["error_code"], 0, "{gone:?}");
         has(all(&names[1..])).await;
         consumer.close(LIMIT).await.expect("closed");
