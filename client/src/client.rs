@@ -14,9 +14,10 @@ use crate::{
     cluster::Cluster,
     config::ClientConfig,
     conn::transport::{Address, Stream, Transport},
-    consumer::{AssignedConsumerBuilder, ConsumerBuilder},
+    consumer::{AssignedConsumerBuilder, Consumer, ConsumerBuilder},
     error::{Error, Result},
-    producer::ProducerBuilder,
+    exactly_once::ExactlyOnce,
+    producer::{ProducerBuilder, TransactionalBuilder, TransactionalProducer},
     retry::{Backoff, Retry},
 };
 
@@ -35,6 +36,18 @@ impl Kafka {
     /// Begins a producer.
     pub fn producer(&self) -> ProducerBuilder {
         ProducerBuilder::new(self.cluster.clone())
+    }
+
+    /// Begins a producer of transactions (`transactional.id`). The id names what must not be done twice: while one producer has
+    /// it, an older one with the same id is fenced.
+    pub fn transactional(&self, transactional_id: impl Into<Arc<str>>) -> TransactionalBuilder {
+        TransactionalBuilder::new(self.cluster.clone(), transactional_id.into())
+    }
+
+    /// The loop from topics to topics, exactly once: what a consumer reads, a function turns into records, and both count
+    /// together or not at all. The consumer needs `auto_commit_interval(None)` and `ReadCommitted`.
+    pub fn exactly_once(&self, consumer: Consumer, producer: TransactionalProducer) -> ExactlyOnce {
+        ExactlyOnce::new(consumer, producer, self.cluster.config().retry_backoff)
     }
 
     /// Begins a consumer of partitions that the program chooses, without a group.

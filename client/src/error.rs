@@ -200,6 +200,36 @@ pub enum Error {
         partition: i32,
     },
 
+    /// The open transaction can only be aborted. The producer can begin another one after that.
+    #[error("the transaction can only be aborted: {cause}")]
+    TransactionFailed {
+        /// What went wrong first.
+        cause: Arc<Self>,
+    },
+
+    /// Whether the transaction was committed is not known: the request may have arrived, and its answer did not. The producer
+    /// keeps to the decision; [`TransactionalProducer::resolve`](crate::TransactionalProducer::resolve) asks again.
+    #[error("whether the transaction was committed is not known: {cause}")]
+    TransactionOutcomeUnknown {
+        /// Why the answer did not come.
+        cause: Arc<Self>,
+    },
+
+    /// The transaction was open for longer than `transaction.timeout.ms`, so the coordinator aborted it.
+    #[error("the transaction took longer than its timeout of {limit:?} and was aborted")]
+    TransactionTimedOut {
+        /// The timeout.
+        limit: Duration,
+    },
+
+    /// The transaction was aborted before the record was sent.
+    #[error("the transaction was aborted")]
+    TransactionAborted,
+
+    /// The transaction was committed, aborted or dropped before this call.
+    #[error("the transaction has ended")]
+    TransactionEnded,
+
     /// The producer or consumer was closed.
     #[error("the {what} is closed")]
     Closed {
@@ -228,8 +258,15 @@ impl Error {
             Self::Server { code, .. } => code.requires_abort(),
             // A record that may or may not be in the log leaves a hole that only an abort closes.
             Self::Delivery { cause, .. } => !cause.is_fatal(),
+            Self::TransactionFailed { .. } | Self::TransactionTimedOut { .. } | Self::PartitionLost { .. } => true,
             _ => false,
         }
+    }
+
+    /// Whether it is open what became of the transaction: committed or not.
+    #[must_use]
+    pub fn is_outcome_unknown(&self) -> bool {
+        matches!(self, Self::TransactionOutcomeUnknown { .. })
     }
 
     /// Whether the producer or consumer that met the error is of no further use.
@@ -237,7 +274,7 @@ impl Error {
     pub fn is_fatal(&self) -> bool {
         match self {
             Self::Server { code, .. } => code.is_fatal(),
-            Self::Delivery { cause, .. } => cause.is_fatal(),
+            Self::Delivery { cause, .. } | Self::TransactionOutcomeUnknown { cause } => cause.is_fatal(),
             Self::UnsupportedVersion { .. } | Self::Closed { .. } => true,
             _ => false,
         }
@@ -257,7 +294,9 @@ impl Error {
     pub fn code(&self) -> Option<ErrorCode> {
         match self {
             Self::Server { code, .. } => Some(*code),
-            Self::Delivery { cause, .. } => cause.code(),
+            Self::Delivery { cause, .. }
+            | Self::TransactionFailed { cause }
+            | Self::TransactionOutcomeUnknown { cause } => cause.code(),
             _ => None,
         }
     }

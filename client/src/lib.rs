@@ -67,7 +67,9 @@ mod config;
 mod conn;
 mod consumer;
 mod error;
+mod exactly_once;
 mod producer;
+mod progress;
 mod record;
 mod retry;
 mod security;
@@ -90,7 +92,12 @@ pub use crate::{
         ConsumerRecord, Offset, PartitionStream, Rebalance, RebalanceKind, RecordView,
     },
     error::{BatchError, CloseReason, Error, Result, Written},
-    producer::{CloseReport, Delivery, Murmur2, Partitioner, Producer, ProducerBuilder, Refused, TrySendError},
+    exactly_once::{ExactlyOnce, ExactlyOnceError, Failure, OnError},
+    producer::{
+        CloseReport, Delivery, Murmur2, Outcome, Partitioner, Producer, ProducerBuilder, Refused, Transaction,
+        TransactionSender, TransactionalBuilder, TransactionalProducer, TrySendError,
+    },
+    progress::{Consumed, GroupMetadata, NextOffset},
     record::{Header, Record, RecordMetadata, Timestamp, TopicPartition},
     retry::Backoff,
 };

@@ -1,5 +1,6 @@
 //! Target `system`: what a user of the crates would notice.
 //!
+//! - `exactly_once`: the loop from topics to topics, when something goes wrong in it.
 //! - `faults`: what a test makes go wrong goes wrong, there and then, and nowhere else.
 //! - `first_test`: the test that the README shows.
 //! - `client`: client and broker together.
@@ -12,10 +13,12 @@
 //! - `nodes`: nodes that crash and come back.
 //! - `operations`: what a test does to a cluster by one call.
 //! - `replicas`: replicas that lack something, and what that does to those who write and read.
+//! - `transactional`: the producer of transactions; `stage` is what its tests and those of the loop share.
 //! - `unrest`: everything at once while connections break at random.
 //! - `time`: the manual clock.
 
 mod client;
+mod exactly_once;
 mod faults;
 mod first_test;
 mod group_world;
@@ -28,5 +31,7 @@ mod markers;
 mod nodes;
 mod operations;
 mod replicas;
+mod stage;
 mod time;
+mod transactional;
 mod unrest;

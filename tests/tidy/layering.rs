@@ -72,10 +72,15 @@ const CLIENT: Arrows = &[
     ("wire", &["batch", "error"]),
     ("conn", &["codes", "config", "error", "retry", "security", "wire"]),
     ("cluster", &["codes", "config", "conn", "error", "retry", "wire"]),
-    ("producer", &["batch", "cluster", "codes", "config", "error", "record", "retry", "wire"]),
-    ("consumer", &["batch", "cluster", "codes", "config", "error", "record", "retry", "wire"]),
+    ("progress", &["record"]),
+    ("producer", &["batch", "cluster", "codes", "config", "error", "progress", "record", "retry", "wire"]),
+    ("consumer", &["batch", "cluster", "codes", "config", "error", "progress", "record", "retry", "wire"]),
     ("admin", &["cluster", "codes", "config", "error", "retry", "wire"]),
-    ("client", &["admin", "cluster", "config", "conn", "consumer", "error", "producer", "retry", "security"]),
+    ("exactly_once", &["consumer", "error", "producer", "progress", "record", "retry"]),
+    (
+        "client",
+        &["admin", "cluster", "config", "conn", "consumer", "error", "exactly_once", "producer", "retry", "security"],
+    ),
 ];
 
 /// What only some files may say: the words, whom they are for, and why.

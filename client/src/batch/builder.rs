@@ -9,6 +9,10 @@ use bytes::{BufMut, Bytes, BytesMut};
 use super::{CRC_AT, CRC_FROM, Compression, HEADER_BYTES, LOG_OVERHEAD_BYTES, PRODUCER_AT, varint};
 use crate::{error::BatchError, record::Header};
 
+/// The low byte of the attributes, and in it the bit of transactional batches (`DefaultRecordBatch.TRANSACTIONAL_FLAG_MASK`).
+const ATTRIBUTES_LOW_AT: usize = CRC_FROM + 1;
+const TRANSACTIONAL: u8 = 0x10;
+
 /// The record to be written, borrowed from wherever it is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RecordParts<'a> {
@@ -129,11 +133,14 @@ pub(crate) struct ProducerFields {
     pub(crate) producer_id: i64,
     pub(crate) producer_epoch: i16,
     pub(crate) base_sequence: i32,
+    /// Whether the records count only when a marker behind them says so.
+    pub(crate) is_transactional: bool,
 }
 
 impl ProducerFields {
     /// A producer without idempotence.
-    pub(crate) const NONE: Self = Self { producer_id: -1, producer_epoch: -1, base_sequence: -1 };
+    pub(crate) const NONE: Self =
+        Self { producer_id: -1, producer_epoch: -1, base_sequence: -1, is_transactional: false };
 }
 
 /// A batch that takes no more records, and lacks only the producer's fields.
@@ -156,6 +163,8 @@ impl ClosedBatch {
     /// Writes the producer's fields and the checksum.
     pub(crate) fn finish(self, producer: ProducerFields) -> Bytes {
         let mut buffer = self.buffer;
+        let attributes = buffer[ATTRIBUTES_LOW_AT] & !TRANSACTIONAL;
+        buffer[ATTRIBUTES_LOW_AT] = if producer.is_transactional { attributes | TRANSACTIONAL } else { attributes };
         let mut fields = &mut buffer[PRODUCER_AT..];
         fields.put_i64(producer.producer_id);
         fields.put_i16(producer.producer_epoch);

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use dashmap::DashMap;
 use kafka_protocol::{messages::FindCoordinatorRequest, protocol::StrBytes};
 
-use super::{Cluster, Lane, metadata::address};
+use super::{CallError, Cluster, Connection, Lane, metadata::address};
 use crate::{
     codes::ErrorCode,
     error::{Error, Result},
@@ -21,7 +21,6 @@ pub(crate) enum Coordinated {
     /// A group, by its id.
     Group(Arc<str>),
     /// A transactional id.
-    #[expect(dead_code, reason = "for what comes next: transactions, and the admin client's look at them")]
     Transaction(Arc<str>),
 }
 
@@ -99,15 +98,37 @@ impl Cluster {
         make: impl FnOnce(i16) -> A,
         limit: Duration,
     ) -> Result<A::Response> {
-        let node_id = self.coordinator(&Coordinated::Group(Arc::clone(group))).await?;
-        let answer = match self.connect(lane, node_id).await {
-            Ok(connection) => connection.call_made(make, limit).await.map_err(Error::from),
-            Err(error) => Err(error),
+        Ok(self.call_coordinator_of(&Coordinated::Group(Arc::clone(group)), lane, make, i16::MAX, limit).await?)
+    }
+
+    /// Sends a request to a coordinator, in a version of at most `cap`.
+    pub(crate) async fn call_coordinator_of<A: Api>(
+        &self,
+        of: &Coordinated,
+        lane: &Lane,
+        make: impl FnOnce(i16) -> A,
+        cap: i16,
+        limit: Duration,
+    ) -> Result<A::Response, CallError> {
+        let answer = match self.connect_coordinator(of, lane).await {
+            Ok(connection) => match connection.version::<A>(cap) {
+                Ok(version) => connection.call_capped(&make(version), version, limit).await,
+                Err(error) => Err(CallError::not_written(error)),
+            },
+            Err(error) => Err(CallError::not_written(error)),
         };
-        if matches!(answer, Err(Error::Connect { .. } | Error::Disconnected { .. } | Error::Timeout { .. })) {
-            self.forget_coordinator(group);
+        if let Err(failed) = &answer
+            && matches!(failed.error, Error::Connect { .. } | Error::Disconnected { .. } | Error::Timeout { .. })
+        {
+            self.forget_coordinator_of(of);
         }
         answer
+    }
+
+    /// The connection to a coordinator, found and dialled if need be. Dropping the future is safe.
+    pub(crate) async fn connect_coordinator(&self, of: &Coordinated, lane: &Lane) -> Result<Connection> {
+        let node_id = self.coordinator(of).await?;
+        self.connect(lane, node_id).await
     }
 }
 

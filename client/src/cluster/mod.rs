@@ -19,7 +19,6 @@ use std::{
 
 use tokio::time::Instant;
 
-#[expect(unused_imports, reason = "for transactions and the admin client, which come next")]
 pub(crate) use self::coordinators::Coordinated;
 use self::{
     coordinators::Coordinators,

@@ -168,6 +168,8 @@ impl Fetcher {
                         for (wanted, outcome) in
                             fetch_outcomes(wanted, &topics, isolation, answer, self.cluster.metadata())
                         {
+                            let topic_id = topics.get(&wanted.topic).copied().unwrap_or_default();
+                            self.shared.positions().on_identified(&wanted, topic_id);
                             self.on_fetched(&wanted, outcome, now);
                         }
                         self.shared.arrived.notify_waiters();

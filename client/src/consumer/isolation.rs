@@ -71,7 +71,7 @@ mod tests {
     fn batch(base_offset: i64, producer_id: i64, attributes: i16, key: &[u8]) -> Vec<u8> {
         let mut builder = BatchBuilder::new(100);
         builder.append(RecordParts { timestamp: 0, key: Some(key), value: None, headers: &[] });
-        let fields = ProducerFields { producer_id, producer_epoch: 0, base_sequence: 0 };
+        let fields = ProducerFields { producer_id, producer_epoch: 0, base_sequence: 0, is_transactional: true };
         let mut bytes = builder.close(Compression::None).unwrap().finish(fields).to_vec();
         bytes[..8].copy_from_slice(&base_offset.to_be_bytes());
         bytes[21..23].copy_from_slice(&attributes.to_be_bytes());

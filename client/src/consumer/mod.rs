@@ -12,6 +12,7 @@ mod commits;
 mod fetcher;
 mod group;
 mod group_builder;
+mod group_metadata;
 mod isolation;
 mod member;
 mod ownership;

@@ -22,6 +22,7 @@ impl Positions {
         let new = Partition {
             topic,
             partition,
+            topic_id: uuid::Uuid::nil(),
             version,
             state: State::Stuck,
             position: None,

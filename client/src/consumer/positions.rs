@@ -24,6 +24,8 @@ pub(crate) type Slot = usize;
 pub(crate) struct Partition {
     pub(crate) topic: Arc<str>,
     pub(crate) partition: i32,
+    /// The topic that the last fetch was from; nil where it was asked for by name.
+    pub(crate) topic_id: uuid::Uuid,
     /// Grows with each seek.
     pub(super) version: u64,
     pub(super) state: State,
@@ -244,6 +246,11 @@ impl Positions {
         if partition.version == wanted.version {
             partition.state = State::Unresolved(offset);
         }
+    }
+
+    /// A fetch went to the topic with this id.
+    pub(crate) fn on_identified(&mut self, wanted: &Wanted<i64>, topic_id: uuid::Uuid) {
+        self.partitions[wanted.slot].topic_id = topic_id;
     }
 
     /// A fetch brought bytes, or none.

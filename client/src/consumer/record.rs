@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use uuid::Uuid;
 
 use crate::{
     batch::cursor::{self, OpenBatch, RecordSpan, Walk},
@@ -17,6 +18,10 @@ use crate::{
 pub(crate) struct Source {
     pub(crate) topic: Arc<str>,
     pub(crate) partition: i32,
+    /// Nil where the broker does not say.
+    pub(crate) topic_id: Uuid,
+    /// The number of the assignment under which it was fetched, in a group.
+    pub(crate) assignment: Option<u64>,
 }
 
 /// Records of one partition that were written together.
@@ -48,6 +53,12 @@ impl ConsumerBatch {
         self.source.partition
     }
 
+    /// The id of the topic. A topic that was deleted and created anew has another one. Nil if the broker does not say.
+    #[must_use]
+    pub fn topic_id(&self) -> Uuid {
+        self.source.topic_id
+    }
+
     /// The offset after the batch: what a commit of it would commit.
     #[must_use]
     pub fn next_offset(&self) -> i64 {
@@ -67,6 +78,10 @@ impl ConsumerBatch {
             let span = next(&mut walk, &self.batch)?;
             Some(RecordView { source: &self.source, records: &self.batch.records, span })
         })
+    }
+
+    pub(super) fn source(&self) -> &Source {
+        &self.source
     }
 
     /// Takes the next record out.
@@ -93,6 +108,12 @@ macro_rules! accessors {
         #[must_use]
         pub fn partition(&self) -> i32 {
             self.source.partition
+        }
+
+        /// The id of the topic. A topic that was deleted and created anew has another one. Nil if the broker does not say.
+        #[must_use]
+        pub fn topic_id(&self) -> Uuid {
+            self.source.topic_id
         }
 
         /// The offset.
@@ -155,6 +176,10 @@ pub struct ConsumerRecord {
 impl ConsumerRecord {
     accessors!();
 
+    pub(super) fn source(&self) -> &Source {
+        &self.source
+    }
+
     /// The key, which may be null.
     #[must_use]
     pub fn key(&self) -> Option<&[u8]> {
@@ -213,7 +238,7 @@ mod tests {
         let bytes = builder.close(Compression::None).unwrap().finish(ProducerFields::NONE);
         let open = Batches::new(bytes).next_batch().unwrap().unwrap().open(true, usize::MAX).unwrap();
         let walk = open.walk();
-        let source = Arc::new(Source { topic: "t".into(), partition: 1 });
+        let source = Arc::new(Source { topic: "t".into(), partition: 1, topic_id: Uuid::nil(), assignment: None });
         let mut batch = ConsumerBatch::new(source, 0, 2, open, walk);
         batch.take_record().unwrap();
         let record = batch.take_record().unwrap();

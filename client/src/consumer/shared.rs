@@ -206,7 +206,7 @@ impl Shared {
                 }
                 Err(reason) => {
                     // The same batch fails again until the program seeks beyond it.
-                    let Source { topic, partition } = &*chunk.source;
+                    let Source { topic, partition, .. } = &*chunk.source;
                     let at = At { topic: Arc::clone(topic), partition: *partition, offset: position };
                     self.positions().give_back(chunk.into_arrived(), false);
                     return Some(Err(at.corrupt(reason)));
@@ -222,7 +222,12 @@ impl Shared {
             Content::Error(error) => Some(Err(error)),
             Content::Batches(batches, aborted, size_bytes) => {
                 let partition = positions.partition(slot);
-                let source = Source { topic: Arc::clone(&partition.topic), partition: partition.partition };
+                let source = Source {
+                    topic: Arc::clone(&partition.topic),
+                    partition: partition.partition,
+                    topic_id: partition.topic_id,
+                    assignment: Some(partition.assignment),
+                };
                 let before = batches.clone();
                 Some(Ok(Chunk {
                     slot,

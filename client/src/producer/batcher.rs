@@ -5,6 +5,8 @@
 //! flight as it may have, a batch that is due stays open and takes more records, so that a linger of zero still makes
 //! batches. Which lanes can send is kept in ordered indexes; nothing scans every partition.
 
+mod admission;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     sync::Arc,
@@ -16,6 +18,7 @@ pub(crate) use super::lane::{Batch, Content, LaneId, Limits};
 use super::{
     delivery::{Completion, Delivery, Ticket},
     lane::{Lane, OpenBatch},
+    sequence::Identity,
     sticky::Sticky,
 };
 use crate::{
@@ -42,6 +45,12 @@ pub(crate) struct Batcher {
     lanes: Vec<Lane>,
     /// With idempotence, once a broker gave one out.
     producer_id: Option<i64>,
+    /// Of a transactional producer.
+    identity: Option<Identity>,
+    /// Partitions need to be added to the transaction before they are written to.
+    admits_by_request: bool,
+    /// Lanes that wait to be added.
+    unadmitted: Vec<LaneId>,
     /// Lanes whose open batch is not due yet, by when it will be.
     lingering: BTreeSet<(Instant, LaneId)>,
     /// Lanes that can send, the oldest batch first.
@@ -66,6 +75,9 @@ impl Batcher {
             topics: HashMap::new(),
             lanes: Vec::new(),
             producer_id: None,
+            identity: None,
+            admits_by_request: false,
+            unadmitted: Vec::new(),
             lingering: BTreeSet::new(),
             ready: BTreeSet::new(),
             expiring: BTreeSet::new(),
@@ -143,6 +155,10 @@ impl Batcher {
             if let Some(producer_id) = self.producer_id {
                 lane.sequence.identify(producer_id);
             }
+            if let Some(identity) = self.identity {
+                lane.sequence.adopt(identity);
+            }
+            lane.admitted = !self.admits_by_request;
             self.lanes.push(lane);
             LaneId((self.lanes.len() - 1) as u32)
         })
@@ -157,6 +173,9 @@ impl Batcher {
         self.unsettled.insert(number, (Arc::clone(ticket.completion()), 1));
         let linger_until = now + self.limits.linger;
         let builder = BatchBuilder::new(capacity);
+        if !lane.admitted && !self.unadmitted.contains(&id) {
+            self.unadmitted.push(id);
+        }
         lane.open = Some(OpenBatch { number, builder, ticket, created_at: now, linger_until, due: false });
         self.lingering.insert((linger_until, id));
     }
@@ -340,20 +359,6 @@ impl Batcher {
         Ok(())
     }
 
-    /// Whether batches wait for a producer id.
-    pub(crate) fn wants_producer_id(&self) -> bool {
-        self.limits.idempotence && self.producer_id.is_none() && !self.unsettled.is_empty()
-    }
-
-    /// A broker gave out a producer id. Partitions that have one keep it.
-    pub(crate) fn identify(&mut self, producer_id: i64) {
-        self.producer_id = Some(producer_id);
-        for index in 0..self.lanes.len() {
-            self.lanes[index].sequence.identify(producer_id);
-            self.index(LaneId(index as u32));
-        }
-    }
-
     /// The next batch to be compressed, with the place to bring it back to.
     pub(crate) fn next_to_compress(&mut self) -> Option<(LaneId, (u64, u32), BatchBuilder)> {
         while let Some((id, order)) = self.to_compress.pop_front() {
@@ -454,7 +459,11 @@ impl Batcher {
             if condition(&self.lanes[index]) {
                 let id = LaneId(index as u32);
                 self.seal(id);
-                drained.extend(self.lanes[index].sealed.drain(..));
+                let lane = &mut self.lanes[index];
+                if self.limits.transactional {
+                    lane.doubt_waiting();
+                }
+                drained.extend(lane.sealed.drain(..));
                 self.index(id);
             }
         }

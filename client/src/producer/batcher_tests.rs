@@ -53,6 +53,7 @@ fn limits() -> Limits {
         in_flight_per_partition: 1,
         compression: Compression::None,
         idempotence: false,
+        transactional: false,
     }
 }
 

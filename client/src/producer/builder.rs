@@ -10,6 +10,7 @@ use tokio::sync::{Notify, Semaphore};
 use super::{
     Handle, Producer, Queues, Shared,
     batcher::{Batcher, Limits},
+    coordinator::Conversation,
     partitioner::{Murmur2, Partitioner},
     sender::Sender,
 };
@@ -133,6 +134,19 @@ impl ProducerBuilder {
         reason = "opening anything is asynchronous, so that a later version may ask a broker"
     )]
     pub async fn build(self) -> Result<Producer> {
+        self.start(None)
+    }
+
+    pub(super) fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    pub(super) fn settings(&self) -> &ProducerConfig {
+        &self.config
+    }
+
+    /// Starts the producer, whose records belong to transactions if it has a conversation about them.
+    pub(super) fn start(self, conversation: Option<Arc<Conversation>>) -> Result<Producer> {
         let Self { cluster, config, partitioner } = self;
         config.check(cluster.config().request_timeout)?;
         let idempotence = config.is_idempotent();
@@ -147,11 +161,12 @@ impl ProducerBuilder {
             in_flight_per_partition,
             compression: config.compression,
             idempotence,
+            transactional: conversation.is_some(),
         };
         let memory = Arc::new(Semaphore::new(config.buffer_memory));
         let batcher = Batcher::new(limits, Arc::clone(&memory), fastrand::Rng::new());
-        let queues = Mutex::new(Queues { batcher, closed: false, abandoned: false });
-        let shared = Arc::new(Shared { config, queues, memory, changed: Notify::new() });
+        let queues = Mutex::new(Queues::new(batcher));
+        let shared = Arc::new(Shared { config, queues, memory, changed: Notify::new(), conversation });
         tokio::spawn(Sender::new(Arc::clone(&shared), cluster.clone()).run());
         Ok(Producer { handle: Arc::new(Handle { shared, cluster, partitioner }) })
     }

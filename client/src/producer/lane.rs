@@ -30,6 +30,8 @@ pub(crate) struct Limits {
     pub(crate) in_flight_per_partition: usize,
     pub(crate) compression: Compression,
     pub(crate) idempotence: bool,
+    /// Epochs are given out by the coordinator of transactions, not by the first broker that is asked.
+    pub(crate) transactional: bool,
 }
 
 impl Limits {
@@ -203,6 +205,8 @@ pub(super) struct Lane {
     /// The connection that those in flight took.
     pub(super) route: u64,
     pub(super) sequence: Sequence,
+    /// Whether the open transaction has the partition, so that it can be written to.
+    pub(super) admitted: bool,
     /// Backing off until then.
     pub(super) muted_until: Option<Instant>,
     /// What the last batch came to, as a guess for the next.
@@ -225,6 +229,7 @@ impl Lane {
             flying: Vec::new(),
             route: 0,
             sequence: Sequence::default(),
+            admitted: true,
             muted_until: None,
             last_size: Self::FIRST_BATCH_BYTES,
             ready_since: None,
@@ -234,7 +239,7 @@ impl Lane {
 
     /// Whether the partition can have another batch in flight.
     pub(super) fn is_free(&self, limits: &Limits) -> bool {
-        self.flying.len() < limits.in_flight_per_partition && self.muted_until.is_none()
+        self.admitted && self.flying.len() < limits.in_flight_per_partition && self.muted_until.is_none()
     }
 
     /// Since when the next batch waits, if it can be sent.
@@ -281,6 +286,15 @@ impl Lane {
     pub(super) fn is_oldest(&self, batch: &Batch) -> bool {
         let order = batch.order();
         self.flying.iter().all(|other| *other >= order) && self.sealed.front().is_none_or(|other| other.order() > order)
+    }
+
+    /// What waits is given up: whatever of it was sent before may be in the log or not.
+    pub(super) fn doubt_waiting(&mut self) {
+        for batch in &self.sealed {
+            if let Some(stamp) = batch.stamp {
+                self.sequence.on_given_up(stamp, batch.record_count);
+            }
+        }
     }
 
     /// Starts the sequences over, if that is due. `Some` with the producer id when that has no epoch left.

@@ -2,17 +2,23 @@
 //!
 //! `send` encodes a record into the open batch of its partition, on the task of the caller: that is where the order is
 //! fixed. [`batcher`] holds the queues and knows no clock, [`lane`] the queue of one partition, [`sequence`] its sequences;
-//! [`sender`] is the one task of a producer, which drains them. Transactions are not here yet.
+//! [`sender`] is the one task of a producer, which drains them.
+//!
+//! [`transactional`] is the producer of transactions: the same queues and the same task, opened for one transaction at a time.
+//! [`txn`] is its state, pure; [`coordinator`] what it says to coordinators.
 
 mod answer;
 pub(crate) mod batcher;
 mod builder;
+mod coordinator;
 mod delivery;
 mod lane;
 pub(crate) mod partitioner;
 mod sender;
 mod sequence;
 mod sticky;
+mod transactional;
+mod txn;
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -26,12 +32,15 @@ use tokio::{
 
 use self::{
     batcher::Batcher,
+    coordinator::Conversation,
     delivery::{Completion, Settled},
 };
 pub use self::{
     builder::ProducerBuilder,
     delivery::Delivery,
     partitioner::{Murmur2, Partitioner},
+    transactional::{Transaction, TransactionSender, TransactionalBuilder, TransactionalProducer},
+    txn::Outcome,
 };
 use crate::{
     batch::{HEADER_BYTES, builder::RecordParts},
@@ -67,6 +76,8 @@ pub(crate) struct Shared {
     memory: Arc<Semaphore>,
     /// Tells the sender that `queues` changed.
     changed: Notify,
+    /// Of a transactional producer.
+    conversation: Option<Arc<Conversation>>,
 }
 
 #[derive(Debug)]
@@ -76,6 +87,16 @@ struct Queues {
     closed: bool,
     /// The sender shall end now and fail what is left.
     abandoned: bool,
+    /// The transaction that records are taken for.
+    transaction: Option<u64>,
+    /// It is being aborted: what fails is not sent again.
+    aborting: bool,
+}
+
+impl Queues {
+    fn new(batcher: Batcher) -> Self {
+        Self { batcher, closed: false, abandoned: false, transaction: None, aborting: false }
+    }
 }
 
 impl Shared {
@@ -111,6 +132,11 @@ impl Producer {
     ///
     /// Dropping the future is safe: the record was not taken.
     pub async fn send(&self, record: Record) -> Result<Delivery> {
+        self.send_in(record, None).await
+    }
+
+    /// [`Producer::send`] within a transaction.
+    async fn send_in(&self, record: Record, transaction: Option<u64>) -> Result<Delivery> {
         let handle = &*self.handle;
         let limit = handle.shared.config.max_block;
         let deadline = Instant::now() + limit;
@@ -123,7 +149,7 @@ impl Producer {
         let room = timeout_at(deadline, handle.shared.memory.acquire_many(permits)).await;
         let room = room.map_err(|_| Error::Timeout { what: "waiting for room in buffer_memory", limit })?;
         let room = room.map_err(|_| CLOSED)?;
-        let delivery = handle.push(&topic, &record, parts, size)?;
+        let delivery = handle.push(&topic, &record, parts, size, transaction)?;
         // From here on the batch owes the memory.
         room.forget();
         Ok(delivery)
@@ -147,7 +173,7 @@ impl Producer {
             Err(TryAcquireError::NoPermits) => return refuse(record, Refused::Full),
             Err(TryAcquireError::Closed) => return refuse(record, Refused::Error(CLOSED)),
         };
-        match handle.push(&topic, &record, parts, size) {
+        match handle.push(&topic, &record, parts, size, None) {
             Ok(delivery) => {
                 room.forget();
                 Ok(delivery)
@@ -246,7 +272,14 @@ impl Handle {
     }
 
     /// Chooses the partition and appends, in one step: the order of the appends is the order of the log.
-    fn push(&self, topic: &Topic, record: &Record, parts: RecordParts<'_>, size: usize) -> Result<Delivery> {
+    fn push(
+        &self,
+        topic: &Topic,
+        record: &Record,
+        parts: RecordParts<'_>,
+        size: usize,
+        transaction: Option<u64>,
+    ) -> Result<Delivery> {
         let count = topic.partitions.len();
         let chosen = match record.partition {
             Some(partition) => Some(usize::try_from(partition).unwrap_or(usize::MAX)),
@@ -255,6 +288,10 @@ impl Handle {
         let mut queues = self.shared.queues();
         if queues.closed {
             return Err(CLOSED);
+        }
+        // A record that comes when its transaction is being ended must not become part of the next one.
+        if queues.transaction != transaction {
+            return Err(Error::TransactionEnded);
         }
         let partition = chosen.unwrap_or_else(|| queues.batcher.sticky_partition(topic, size));
         if partition >= count {

@@ -5,6 +5,8 @@
 //! Batches of one partition that are in flight together are on one connection: a new leader, or the same one by a new
 //! connection, gets the next batch when the answers of those before it are known.
 
+mod transactions;
+
 use std::{
     collections::{BTreeSet, HashMap, hash_map::Entry},
     sync::Arc,
@@ -44,6 +46,8 @@ pub(crate) struct Sender {
     next_refresh: Instant,
     /// The request for a producer id is under way.
     identifying: bool,
+    /// Partitions are being added to the transaction.
+    adding: bool,
     /// Counts connections, so that each has a number.
     routes: u64,
     work: FuturesUnordered<BoxFuture<'static, Done>>,
@@ -66,6 +70,7 @@ enum Done {
     Answered { node_id: i32, batches: Vec<Placed>, answer: Result<Option<ProduceResponse>, CallError> },
     Refreshed { topics: BTreeSet<Arc<str>>, failed: bool },
     Identified(Result<InitProducerIdResponse>),
+    Added { lanes: Vec<LaneId>, transaction: u64, result: Result<()> },
 }
 
 impl Sender {
@@ -73,8 +78,8 @@ impl Sender {
         let next_refresh = Instant::now() + cluster.config().metadata_max_age;
         let lane = cluster.lane();
         let (nodes, stale, work) = (HashMap::new(), BTreeSet::new(), FuturesUnordered::new());
-        let (refreshing, identifying, routes) = (false, false, 0);
-        Self { shared, cluster, lane, nodes, stale, refreshing, next_refresh, identifying, routes, work }
+        let (refreshing, identifying, adding, routes) = (false, false, false, 0);
+        Self { shared, cluster, lane, nodes, stale, refreshing, next_refresh, identifying, adding, routes, work }
     }
 
     pub(crate) async fn run(mut self) {
@@ -83,6 +88,7 @@ impl Sender {
             self.expire(now);
             self.compress();
             self.identify();
+            self.add_partitions();
             while self.drain(now) {}
             self.refresh(now);
             let (finished, deadline) = {
@@ -114,7 +120,7 @@ impl Sender {
         };
         let timeout = Error::Timeout { what: "delivery", limit: self.shared.config.delivery_timeout };
         for batch in expired {
-            batch.fail(timeout.clone());
+            self.fail(batch, timeout.clone());
         }
     }
 
@@ -269,6 +275,7 @@ impl Sender {
         // A topic whose id is not known can only be named.
         let cap =
             if batches.iter().any(|placed| placed.topic_id.is_nil()) { TOPIC_IDS - 1 } else { ProduceRequest::MAX };
+        let cap = cap.min(self.transaction_cap());
         let version = match connection.version::<ProduceRequest>(cap) {
             Ok(version) => version,
             Err(error) => {
@@ -280,8 +287,11 @@ impl Sender {
         let acks = self.shared.config.acks;
         let timeout_ms = i32::try_from(limit.as_millis()).unwrap_or(i32::MAX);
         let topics = topics(&mut batches);
-        let encoded = encode(Terms { acks: acks.number(), timeout_ms }, &topics, version, connection.client_id());
+        let transactional_id = self.shared.conversation.as_ref().map(|conversation| &*conversation.id);
+        let terms = Terms { acks: acks.number(), timeout_ms, transactional_id };
+        let encoded = encode(terms, &topics, version, connection.client_id());
         let expect = if acks == Acks::None { Expect::Nothing } else { Expect::Answer };
+        self.on_started();
         let pending = connection.submit::<ProduceRequest>(encoded, version, expect, limit);
         self.node(node_id).in_flight += 1;
         self.work.push(Box::pin(async move {
@@ -307,9 +317,10 @@ impl Sender {
             Done::Compressed { lane, order, result: Err(reason) } => {
                 let batch = self.shared.queues().batcher.remove(lane, order);
                 if let Some(batch) = batch {
-                    batch.fail(Error::config("compression", format!("failed: {reason}")));
+                    self.fail(batch, Error::config("compression", format!("failed: {reason}")));
                 }
             }
+            Done::Added { lanes, transaction, result } => self.on_added(lanes, transaction, result),
             Done::Identified(answer) => self.on_identified(answer),
             Done::Answered { node_id, batches, answer } => self.on_answer(node_id, batches, answer, now),
             Done::Refreshed { topics, failed } => {
@@ -333,6 +344,7 @@ impl Sender {
             let Placed { topic, batch, .. } = placed;
             match verdict {
                 Verdict::Written(acknowledged) => {
+                    self.on_confirmed();
                     self.shared.queues().batcher.written(&batch);
                     batch.ticket.acknowledge(acknowledged);
                 }
@@ -362,17 +374,18 @@ impl Sender {
             return self.shared.queues().batcher.put_back(batch, now, now);
         }
         batch.failures += 1;
-        let retriable = error.is_retriable() || out_of_sequence;
-        let again = retriable && batch.failures <= self.shared.config.retries && in_time;
+        // In a transaction a gap is closed by its abort.
+        let retriable = error.is_retriable() || (out_of_sequence && self.shared.conversation.is_none());
+        let again = retriable && batch.failures <= self.shared.config.retries && in_time && !self.is_aborting();
         tracing::debug!(batch = batch.number, failures = batch.failures, again, %error, "batch failed");
         if again {
-            let not_before = now + self.cluster.config().retry_backoff.wait(batch.failures);
+            let not_before = now + self.backoff(batch.failures, code);
             batch.last_error = Some(error);
             self.shared.queues().batcher.put_back(batch, not_before, now);
         } else {
             self.shared.queues().batcher.given_up(&batch);
             batch.last_error = None;
-            batch.fail(error);
+            self.fail(batch, error);
         }
     }
 
@@ -382,7 +395,7 @@ impl Sender {
         if let Err(failed) = split {
             let (batch, reason) = *failed;
             self.shared.queues().batcher.given_up(&batch);
-            batch.fail(Error::config("batch_size", format!("made a batch that cannot be split: {reason}")));
+            self.fail(batch, Error::config("batch_size", format!("made a batch that cannot be split: {reason}")));
         }
     }
 

@@ -23,10 +23,13 @@ pub(crate) struct Stamp {
     position: u64,
 }
 
+/// The producer as brokers know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Identity {
-    producer_id: i64,
-    producer_epoch: i16,
+pub(crate) struct Identity {
+    pub(crate) producer_id: i64,
+    pub(crate) producer_epoch: i16,
+    /// Its epochs are given out by a coordinator, and what it writes belongs to transactions.
+    pub(crate) is_transactional: bool,
 }
 
 impl Stamp {
@@ -36,6 +39,7 @@ impl Stamp {
             producer_id: self.identity.producer_id,
             producer_epoch: self.identity.producer_epoch,
             base_sequence: (self.position % SEQUENCE_COUNT) as i32,
+            is_transactional: self.identity.is_transactional,
         }
     }
 
@@ -62,7 +66,16 @@ impl Sequence {
     /// The producer got an id.
     pub(crate) fn identify(&mut self, producer_id: i64) {
         if self.identity.is_none() {
-            *self = Self { identity: Some(Identity { producer_id, producer_epoch: 0 }), ..Self::default() };
+            let identity = Identity { producer_id, producer_epoch: 0, is_transactional: false };
+            *self = Self { identity: Some(identity), ..Self::default() };
+        }
+    }
+
+    /// The coordinator of transactions gave the producer an id or another epoch: sequences begin anew with it. Nothing is in
+    /// flight and nothing waits.
+    pub(crate) fn adopt(&mut self, identity: Identity) {
+        if self.identity != Some(identity) {
+            *self = Self { identity: Some(identity), ..Self::default() };
         }
     }
 
@@ -105,8 +118,18 @@ impl Sequence {
 
     /// Whether the partition has to start over, asked when nothing of it is in flight. `answers_lost` says that a batch which
     /// waits to be sent again may be in the log: then it goes out as it is, and its answer settles the doubt.
+    ///
+    /// A transactional producer does not: its transaction is aborted, and the coordinator gives it another epoch.
     pub(crate) fn needs_restart(&self, answers_lost: bool) -> bool {
+        if self.identity.is_some_and(|identity| identity.is_transactional) {
+            return false;
+        }
         self.gap || (self.doubt.is_some() && !answers_lost)
+    }
+
+    /// Whether something stamped is missing in the log, or may be.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.gap || self.doubt.is_some()
     }
 
     /// Starts over: nothing is in flight, and what waits is to be stamped again. `Some` with the producer id when that has no
@@ -201,6 +224,23 @@ mod tests {
         sequence.on_gap(old);
         sequence.on_given_up(old, 9);
         assert!(sequence.takes_new(), "what became of the old epoch's batches is of no interest any more");
+    }
+
+    #[test]
+    fn a_transactional_producer_waits_for_the_epoch_that_its_coordinator_gives() {
+        // KIP-360 and KIP-890: only the coordinator raises the epoch of a transactional id.
+        let mut sequence = Sequence::default();
+        let identity = Identity { producer_id: 7, producer_epoch: 3, is_transactional: true };
+        sequence.adopt(identity);
+        let first = sequence.stamp(4).unwrap();
+        assert!(first.fields().is_transactional);
+        sequence.adopt(identity);
+        assert_eq!(fields(sequence.stamp(1).unwrap()), (3, 4), "the same epoch goes on");
+        sequence.on_gap(first);
+        assert!(sequence.is_broken() && !sequence.takes_new() && !sequence.needs_restart(false));
+        sequence.adopt(Identity { producer_epoch: 4, ..identity });
+        assert!(!sequence.is_broken());
+        assert_eq!(fields(sequence.stamp(1).unwrap()), (4, 0));
     }
 
     #[test]

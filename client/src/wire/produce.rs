@@ -3,7 +3,7 @@
 //! kafka-protocol's encoder copies every batch into the request. Here the request is a list of parts: heads that we write,
 //! and the batches themselves. A test holds the bytes against kafka-protocol's.
 //!
-//! Versions: v9 flexible; v13 topic ids in place of names. Source: ProduceRequest.json.
+//! Versions: v9 flexible; v12 adds partitions to the transaction by itself (KIP-890); v13 topic ids in place of names. Source: ProduceRequest.json.
 
 use std::sync::Arc;
 
@@ -15,6 +15,8 @@ use crate::wire::message::{EncodedRequest, begin};
 
 /// The first flexible version.
 const FLEXIBLE: i16 = 9;
+/// The first version that brokers take as implying AddPartitionsToTxn.
+pub(crate) const IMPLICIT_ADD: i16 = 12;
 /// The first version with topic ids.
 pub(crate) const TOPIC_IDS: i16 = 13;
 
@@ -29,19 +31,20 @@ pub(crate) struct TopicData {
 
 /// What every partition of a request shares.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Terms {
+pub(crate) struct Terms<'a> {
     pub(crate) acks: i16,
     pub(crate) timeout_ms: i32,
+    pub(crate) transactional_id: Option<&'a str>,
 }
 
-/// Encodes a Produce request of a producer without transactional id.
-pub(crate) fn encode(terms: Terms, topics: &[TopicData], version: i16, client_id: &str) -> EncodedRequest {
+/// Encodes a Produce request.
+pub(crate) fn encode(terms: Terms<'_>, topics: &[TopicData], version: i16, client_id: &str) -> EncodedRequest {
     let flexible = version >= FLEXIBLE;
     let mut head = begin::<ProduceRequest>(version, client_id, 64);
-    if flexible {
-        head.put_u8(0)
-    } else {
-        head.put_i16(-1)
+    match terms.transactional_id {
+        Some(id) => put_text(&mut head, id, flexible),
+        None if flexible => head.put_u8(0),
+        None => head.put_i16(-1),
     }
     head.put_i16(terms.acks);
     head.put_i32(terms.timeout_ms);
@@ -69,14 +72,19 @@ pub(crate) fn encode(terms: Terms, topics: &[TopicData], version: i16, client_id
 fn put_topic(buffer: &mut BytesMut, topic: &TopicData, version: i16) {
     if version >= TOPIC_IDS {
         buffer.put_slice(topic.topic_id.as_bytes());
-    } else if version >= FLEXIBLE {
-        put_count(buffer, topic.name.len(), true);
-        buffer.put_slice(topic.name.as_bytes());
     } else {
-        buffer.put_i16(i16::try_from(topic.name.len()).expect("topic names have at most 249 bytes"));
-        buffer.put_slice(topic.name.as_bytes());
+        put_text(buffer, &topic.name, version >= FLEXIBLE);
     }
     put_count(buffer, topic.partitions.len(), version >= FLEXIBLE);
+}
+
+fn put_text(buffer: &mut BytesMut, text: &str, flexible: bool) {
+    if flexible {
+        put_count(buffer, text.len(), true);
+    } else {
+        buffer.put_i16(i16::try_from(text.len()).expect("names are checked to be short where they come in"));
+    }
+    buffer.put_slice(text.as_bytes());
 }
 
 /// A length or count: `i32`, or `count + 1` as an unsigned varint.
@@ -122,9 +130,13 @@ mod tests {
 
     #[test]
     fn the_bytes_are_those_of_the_codec() {
-        let terms = Terms { acks: -1, timeout_ms: 30_000 };
-        for version in ProduceRequest::MIN..=ProduceRequest::MAX {
-            let request = ProduceRequest::default().with_acks(-1).with_timeout_ms(30_000).with_topic_data(
+        for (version, id) in
+            (ProduceRequest::MIN..=ProduceRequest::MAX).flat_map(|v| [(v, None), (v, Some("orders-1"))])
+        {
+            let terms = Terms { acks: -1, timeout_ms: 30_000, transactional_id: id };
+            let request = ProduceRequest::default().with_acks(-1).with_timeout_ms(30_000);
+            let request = request.with_transactional_id(id.map(|id| StrBytes::from_static_str(id).into()));
+            let request = request.with_topic_data(
                 topics()
                     .iter()
                     .map(|topic| {
@@ -149,7 +161,7 @@ mod tests {
     #[test]
     fn a_batch_is_sent_from_where_it_lies() {
         let topics = topics();
-        let frame = encode(Terms { acks: 1, timeout_ms: 1 }, &topics, 13, "c").into_frame(1);
+        let frame = encode(Terms { acks: 1, timeout_ms: 1, transactional_id: None }, &topics, 13, "c").into_frame(1);
         let batch = &topics[1].partitions[0].1;
         assert!(frame.parts.iter().any(|part| part.as_ptr() == batch.as_ptr() && part.len() == batch.len()));
     }

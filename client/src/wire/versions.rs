@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use kafka_protocol::{
     messages::{
+        AddOffsetsToTxnRequest, AddOffsetsToTxnResponse, AddPartitionsToTxnRequest, AddPartitionsToTxnResponse,
         ApiVersionsRequest, ApiVersionsResponse, ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse,
-        FetchRequest, FetchResponse, FindCoordinatorRequest, FindCoordinatorResponse, HeartbeatRequest,
-        HeartbeatResponse, InitProducerIdRequest, InitProducerIdResponse, JoinGroupRequest, JoinGroupResponse,
-        LeaveGroupRequest, LeaveGroupResponse, ListOffsetsRequest, ListOffsetsResponse, MetadataRequest,
-        MetadataResponse, OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse,
-        OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, ProduceRequest, ProduceResponse, SyncGroupRequest,
-        SyncGroupResponse,
+        EndTxnRequest, EndTxnResponse, FetchRequest, FetchResponse, FindCoordinatorRequest, FindCoordinatorResponse,
+        HeartbeatRequest, HeartbeatResponse, InitProducerIdRequest, InitProducerIdResponse, JoinGroupRequest,
+        JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse, ListOffsetsRequest, ListOffsetsResponse,
+        MetadataRequest, MetadataResponse, OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest,
+        OffsetFetchResponse, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, ProduceRequest,
+        ProduceResponse, SyncGroupRequest, SyncGroupResponse, TxnOffsetCommitRequest, TxnOffsetCommitResponse,
     },
     protocol::{Decodable, Encodable, HeaderVersion},
 };
@@ -65,6 +66,7 @@ macro_rules! apis {
 
 // Group APIs begin where they have a throttle time. OffsetCommit and OffsetFetch v10 name topics by id only, which a group
 // whose topics may be deleted cannot always do.
+// AddPartitionsToTxn from v4 on is for brokers; TxnOffsetCommit v3 is the first that says which member commits (KIP-447).
 // Produce v3 is the first with record batches v2. Fetch v4 and ListOffsets v1 are Kafka 4's own minimum; Metadata v4 is the
 // first that can say whether topics may be created (KIP-896 removed what is older).
 apis! {
@@ -82,6 +84,10 @@ apis! {
     18, "ApiVersions", ApiVersionsRequest, ApiVersionsResponse, 0..=4;
     22, "InitProducerId", InitProducerIdRequest, InitProducerIdResponse, 0..=5;
     23, "OffsetForLeaderEpoch", OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, 2..=4;
+    24, "AddPartitionsToTxn", AddPartitionsToTxnRequest, AddPartitionsToTxnResponse, 0..=3;
+    25, "AddOffsetsToTxn", AddOffsetsToTxnRequest, AddOffsetsToTxnResponse, 0..=4;
+    26, "EndTxn", EndTxnRequest, EndTxnResponse, 0..=5;
+    28, "TxnOffsetCommit", TxnOffsetCommitRequest, TxnOffsetCommitResponse, 3..=5;
     68, "ConsumerGroupHeartbeat", ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, 0..=1;
 }
 

@@ -1,0 +1,362 @@
+//! The loop from topics to topics: it owns the transactions, so that a program owns only what it does with records.
+//!
+//! One turn: batches that are there are read, the function is called for each, their offsets join what it sent, and all of it
+//! is committed. Nothing is read on before that, so a partition that has to go waits for the commit. Whatever fails on the
+//! way aborts the transaction and moves the positions back to where the turn began, as far as the partitions are still ours;
+//! those that are not begin, wherever they are now, at the offset that was committed last.
+
+use std::{collections::HashMap, fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use futures::FutureExt;
+
+use crate::{
+    consumer::{Consumer, ConsumerBatch},
+    error::{Error, Result},
+    producer::{Outcome, TransactionSender, TransactionalProducer},
+    progress::NextOffset,
+    record::{Header, Record, TopicPartition},
+    retry::Backoff,
+};
+
+/// An error of the program's function.
+type ProgramError = Box<dyn std::error::Error + Send + Sync>;
+type Decide = Box<dyn Fn(&Failure<'_>) -> OnError + Send + Sync>;
+
+/// What to do when the program's function fails. In every case its transaction is aborted first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OnError {
+    /// End the loop with the error. The default.
+    Stop,
+    /// Read the batch again, after a backoff, and call the function again.
+    Retry,
+    /// Read the batch again and send its records as they are to this topic, in place of calling the function, in the
+    /// transaction that also moves the offsets beyond them. Headers tell where they came from (`dead-letter.topic`,
+    /// `dead-letter.partition`, `dead-letter.offset`) and why (`dead-letter.error`).
+    DeadLetter(Arc<str>),
+}
+
+/// A failure of the program's function.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Failure<'a> {
+    /// What the function returned.
+    pub error: &'a (dyn std::error::Error + Send + Sync + 'static),
+    /// What it was called with.
+    pub batch: &'a ConsumerBatch,
+    /// How often it failed at this batch in a row, this time included.
+    pub attempts: u32,
+}
+
+/// Why the loop ended.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExactlyOnceError {
+    /// The consumer or the producer cannot go on. The transaction that was open is aborted, or was never committed, unless
+    /// [`Error::is_outcome_unknown`] says otherwise. In all cases another loop of the same group goes on exactly where the
+    /// group's committed offsets are, which is right whatever became of it.
+    #[error(transparent)]
+    Kafka(#[from] Error),
+    /// The program's function failed, and [`OnError::Stop`] was what to do. Its transaction is aborted.
+    #[error("the function failed, its transaction is aborted: {0}")]
+    Program(#[source] ProgramError),
+}
+
+/// A loop that is about to run. Made by [`Kafka::exactly_once`](crate::Kafka::exactly_once).
+///
+/// ```no_run
+/// # async fn example(kafka: async_kafka::Kafka) -> Result<(), Box<dyn std::error::Error>> {
+/// use async_kafka::{IsolationLevel, OnError, Record};
+///
+/// let orders = kafka.consumer("billing").topics(["orders"]);
+/// let orders = orders.auto_commit_interval(None).isolation(IsolationLevel::ReadCommitted).build().await?;
+/// let bills = kafka.transactional("billing-1").build().await?;
+/// kafka
+///     .exactly_once(orders, bills)
+///     .on_error(|failure| if failure.attempts < 3 { OnError::Retry } else { OnError::DeadLetter("bad-orders".into()) })
+///     .for_each_batch(|batch, transaction| async move {
+///         for order in batch.records() {
+///             let total = std::str::from_utf8(order.value().unwrap_or_default())?.parse::<u64>()?;
+///             transaction.send(Record::to("bills").value(total.to_string())).await?;
+///         }
+///         Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
+///     })
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// What the function does besides sending is done again when a transaction is aborted: an effect elsewhere needs to be
+/// idempotent, or to keep its own offsets.
+#[must_use = "the loop runs when `for_each_batch` is awaited"]
+pub struct ExactlyOnce {
+    consumer: Consumer,
+    producer: TransactionalProducer,
+    max_records: u64,
+    backoff: Backoff,
+    decide: Decide,
+    until: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// What failed, until it is committed.
+    failed: HashMap<TopicPartition, Failed>,
+    failures_in_a_row: u32,
+}
+
+/// A batch at which the function failed.
+struct Failed {
+    /// Where it begins.
+    offset: i64,
+    attempts: u32,
+    /// Where it is to go, and the last error's words.
+    dead_letter: Option<(Arc<str>, String)>,
+}
+
+/// How a turn ended that did not commit.
+enum Undone {
+    /// Again, after a backoff.
+    Again(Error),
+    /// The function failed.
+    Program {
+        at: NextOffset,
+        batch: ConsumerBatch,
+        error: ProgramError,
+    },
+    Fatal(Error),
+}
+
+impl From<Error> for Undone {
+    fn from(error: Error) -> Self {
+        if error.is_fatal() { Self::Fatal(error) } else { Self::Again(error) }
+    }
+}
+
+impl fmt::Debug for ExactlyOnce {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("ExactlyOnce").field("producer", &self.producer).finish_non_exhaustive()
+    }
+}
+
+impl ExactlyOnce {
+    /// How long leaving the group may take at the end.
+    const CLOSE_LIMIT: Duration = Duration::from_secs(30);
+
+    pub(crate) fn new(consumer: Consumer, producer: TransactionalProducer, backoff: Backoff) -> Self {
+        Self {
+            consumer,
+            producer,
+            max_records: 1000,
+            backoff,
+            decide: Box::new(|_| OnError::Stop),
+            until: Box::pin(std::future::pending()),
+            failed: HashMap::new(),
+            failures_in_a_row: 0,
+        }
+    }
+
+    /// A transaction takes batches that are there already, until it has so many records. More make it cheaper, and longer
+    /// until readers see them. Default 1000.
+    pub fn transaction_records(mut self, records: u64) -> Self {
+        self.max_records = records;
+        self
+    }
+
+    /// What to do when the function fails. Default [`OnError::Stop`]. It is not asked when a transaction fails of itself: that
+    /// is tried again, with `retry.backoff.ms` growing up to `retry.backoff.max.ms`, until it succeeds or cannot.
+    pub fn on_error(mut self, decide: impl Fn(&Failure<'_>) -> OnError + Send + Sync + 'static) -> Self {
+        self.decide = Box::new(decide);
+        self
+    }
+
+    /// Ends the loop when this future does: the transaction in hand is finished, then the consumer is closed.
+    pub fn until(mut self, shutdown: impl Future<Output = ()> + Send + 'static) -> Self {
+        self.until = Box::pin(shutdown);
+        self
+    }
+
+    /// Runs until [`ExactlyOnce::until`], until the consumer is closed, or until it cannot go on.
+    ///
+    /// The function is called for each batch, in the order of each partition, one call at a time. What it sends into the
+    /// transaction counts together with the offset of the batch.
+    ///
+    /// Dropping the future drops the transaction in hand: it is aborted by the producer's next use, or by its timeout.
+    pub async fn for_each_batch<F, Fut, E>(mut self, function: F) -> Result<(), ExactlyOnceError>
+    where
+        F: Fn(ConsumerBatch, TransactionSender) -> Fut + Send + Sync,
+        Fut: Future<Output = Result<(), E>> + Send,
+        E: Into<ProgramError>,
+    {
+        self.consumer.suits_transactions()?;
+        loop {
+            let batch = tokio::select! {
+                biased;
+                () = &mut self.until => {
+                    self.consumer.close(Self::CLOSE_LIMIT).await?;
+                    return Ok(());
+                }
+                batch = self.consumer.next_batch() => batch?,
+            };
+            let Some(batch) = batch else { return Ok(()) };
+            let batches = self.gather(batch)?;
+            let starts: Vec<_> = batches.iter().map(ConsumerBatch::start).collect();
+            match self.turn(&batches, &starts, &function).await {
+                Ok(()) => {
+                    self.failures_in_a_row = 0;
+                    self.failed.clear();
+                }
+                Err(undone) => self.recover(undone, &starts).await?,
+            }
+        }
+    }
+
+    /// What else is there already, up to the size of a transaction.
+    fn gather(&self, first: ConsumerBatch) -> Result<Vec<ConsumerBatch>> {
+        let offsets = |batch: &ConsumerBatch| batch.next_offset().abs_diff(batch.start().offset);
+        let mut records = offsets(&first);
+        let mut batches = vec![first];
+        while records < self.max_records
+            && let Some(batch) = self.consumer.try_next_batch()
+        {
+            let batch = batch?;
+            records += offsets(&batch);
+            batches.push(batch);
+        }
+        Ok(batches)
+    }
+
+    /// One transaction. (`&mut self`, because a future that is awaited elsewhere need not be `Sync`.)
+    async fn turn<F, Fut, E>(
+        &mut self,
+        batches: &[ConsumerBatch],
+        starts: &[NextOffset],
+        function: &F,
+    ) -> Result<(), Undone>
+    where
+        F: Fn(ConsumerBatch, TransactionSender) -> Fut + Send + Sync,
+        Fut: Future<Output = Result<(), E>> + Send,
+        E: Into<ProgramError>,
+    {
+        let transaction = self.producer.begin().await?;
+        for (batch, start) in batches.iter().zip(starts) {
+            let sender = transaction.sender();
+            if let Some((topic, why)) = self.dead_letter(start) {
+                bury(batch, &sender, topic, why).await?;
+                continue;
+            }
+            if let Err(error) = function(batch.clone(), sender.clone()).await {
+                // When the transaction failed, that is what the function could not go on from.
+                sender.check()?;
+                let (at, batch) = (start.clone(), batch.clone());
+                return Err(Undone::Program { at, batch, error: error.into() });
+            }
+        }
+        transaction.send_offsets(batches, &self.consumer.group_metadata()).await?;
+        match transaction.commit().await {
+            Err(error) if error.is_outcome_unknown() => self.resolve(error).await,
+            committed => Ok(committed?),
+        }
+    }
+
+    /// Asks for the outcome of a commit until it is known, or can never be.
+    async fn resolve(&mut self, mut error: Error) -> Result<(), Undone> {
+        let mut failures = 0;
+        loop {
+            if error.is_fatal() || self.consumer.is_closed() {
+                return Err(Undone::Fatal(error));
+            }
+            failures += 1;
+            tracing::warn!(%error, "asking again whether the transaction was committed");
+            tokio::time::sleep(self.backoff.wait(failures)).await;
+            match self.producer.resolve().await {
+                Ok(Some(Outcome::Committed)) => return Ok(()),
+                Ok(_) => return Err(Undone::Again(Error::TransactionAborted)),
+                Err(still) if still.is_outcome_unknown() => error = still,
+                Err(other) => return Err(other.into()),
+            }
+        }
+    }
+
+    fn dead_letter(&self, start: &NextOffset) -> Option<&(Arc<str>, String)> {
+        let failed = self.failed.get(&start.partition).filter(|failed| failed.offset == start.offset)?;
+        failed.dead_letter.as_ref()
+    }
+
+    /// Aborts, goes back to where the turn began, and finds out whether to go on.
+    async fn recover(&mut self, undone: Undone, starts: &[NextOffset]) -> Result<(), ExactlyOnceError> {
+        // The earliest batch of each partition comes first, and only where that one begins is right.
+        let mut rewound: Vec<&TopicPartition> = Vec::new();
+        for start in starts {
+            if !rewound.contains(&&start.partition) {
+                self.consumer.rewind(start);
+                rewound.push(&start.partition);
+            }
+        }
+        let mut stop = None;
+        match undone {
+            Undone::Fatal(error) => return Err(error.into()),
+            Undone::Again(error) => tracing::warn!(%error, "the transaction is aborted and done again"),
+            Undone::Program { at, batch, error } => stop = self.judge(at, &batch, error),
+        }
+        self.failures_in_a_row += 1;
+        while let Err(error) = self.producer.settle().await {
+            if error.is_fatal() || !error.is_retriable() && !error.requires_abort() || stop.is_some() {
+                return Err(stop.map_or_else(|| error.into(), ExactlyOnceError::Program));
+            }
+            tracing::warn!(%error, "the transaction is not aborted yet");
+            if self.pause().await {
+                return Ok(());
+            }
+            self.failures_in_a_row += 1;
+        }
+        if let Some(error) = stop {
+            return Err(ExactlyOnceError::Program(error));
+        }
+        self.pause().await;
+        Ok(())
+    }
+
+    /// Waits after a failure. `true` if the loop is to end.
+    async fn pause(&mut self) -> bool {
+        let wait = self.backoff.wait(self.failures_in_a_row);
+        tokio::select! {
+            biased;
+            () = &mut self.until => {
+                self.until = futures::future::ready(()).boxed();
+                true
+            }
+            () = tokio::time::sleep(wait) => false,
+        }
+    }
+
+    /// What to do about a failure of the function: its error again if the loop is to stop.
+    fn judge(&mut self, at: NextOffset, batch: &ConsumerBatch, error: ProgramError) -> Option<ProgramError> {
+        let known = self.failed.get(&at.partition).filter(|failed| failed.offset == at.offset);
+        let attempts = known.map_or(0, |failed| failed.attempts) + 1;
+        let dead_letter = match (self.decide)(&Failure { error: &*error, batch, attempts }) {
+            OnError::Stop => return Some(error),
+            OnError::Retry => None,
+            OnError::DeadLetter(topic) => Some((topic, error.to_string())),
+        };
+        tracing::warn!(partition = %at.partition, offset = at.offset, attempts, %error, "the function failed");
+        self.failed.insert(at.partition, Failed { offset: at.offset, attempts, dead_letter });
+        None
+    }
+}
+
+/// Sends the records of a batch as they are to another topic.
+async fn bury(batch: &ConsumerBatch, sender: &TransactionSender, topic: &Arc<str>, why: &str) -> Result<()> {
+    for record in batch.records() {
+        let owned = record.to_record();
+        let headers = record
+            .headers()
+            .map(|(key, value)| Header { key: key.to_owned(), value: value.map(bytes::Bytes::copy_from_slice) });
+        let mut letter = Record::to(Arc::clone(topic)).timestamp(record.timestamp());
+        letter.key = record.key().map(bytes::Bytes::copy_from_slice);
+        letter.value = owned.value_bytes();
+        letter.headers = headers.collect();
+        let letter = letter
+            .header("dead-letter.topic", record.topic().to_owned())
+            .header("dead-letter.partition", record.partition().to_string())
+            .header("dead-letter.offset", record.offset().to_string())
+            .header("dead-letter.error", why.to_owned());
+        sender.send(letter).await?;
+    }
+    Ok(())
+}
