@@ -137,10 +137,41 @@ impl State {
         self.logs.begin_cleaning(now, |topic_id| topics.by_id(topic_id).map(|topic| topic.config().clone()))
     }
 
+    /// Another node leads a partition, or the same anew: of its producers it knows what the log says.
+    pub(crate) fn recover_log(&mut self, topic_id: TopicId, partition: PartitionId, now: Timestamp) {
+        let expiration_ms = self.cluster.settings().producer_id_expiration_ms;
+        if let Some(log) = self.logs.partition_mut(topic_id, partition) {
+            log.recover(now, expiration_ms);
+        }
+    }
+
     /// Forgets producers that have written nothing for `producer.id.expiration.ms`.
     pub(crate) fn expire_producers(&mut self, now: Timestamp) {
         let expiration_ms = self.cluster.settings().producer_id_expiration_ms;
         self.logs.expire_producers(now, expiration_ms);
+    }
+}
+
+#[cfg(test)]
+impl State {
+    /// All that is no record is gone, as if every node had crashed; then everything is read back.
+    pub(crate) fn crash(&mut self, now: Timestamp) {
+        self.groups = GroupCoordinator::default();
+        self.transactions = TransactionCoordinator::default();
+        self.markers.give_up(|_| true);
+        self.load_groups(now);
+        self.begin_transactions(now);
+        let topics = self.cluster.topics().iter();
+        let of = |topic: &crate::cluster::Topic| (topic.id(), topic.partitions().len());
+        let partitions: Vec<_> = topics.map(of).collect();
+        for (topic_id, count) in partitions {
+            for partition in (0..).map(PartitionId).take(count) {
+                self.recover_log(topic_id, partition, now);
+                let read = self.on_leader_moved(topic_id, partition, now);
+                assert!(read.answers.is_empty(), "nobody waits: {read:?}");
+                self.reload_transactions(topic_id, partition, now);
+            }
+        }
     }
 }
 

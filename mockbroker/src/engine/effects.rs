@@ -17,6 +17,7 @@ impl Shared {
                     self.parked.answer_with(ticket, |version| groups::late_answer(answer, version));
                 }
                 Effect::LeaderMoved(topic_id, partition) => {
+                    self.state.recover_log(topic_id, partition, now);
                     self.answer_held(topic_id, partition, now);
                     let outcome = self.state.on_leader_moved(topic_id, partition, now);
                     self.carry_out(follow(outcome).collect(), now);

@@ -1,4 +1,9 @@
-//! Tests of what only the engine joins: groups, their log, those who wait, time.
+//! Tests of what only the engine joins: groups, their log, those who wait, time; and transactions with all that they touch
+//! (`gaps`: a crash in each, `history`: random ones, `transactor`: what both are made of).
+
+mod gaps;
+mod history;
+mod transactor;
 
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};

@@ -36,13 +36,14 @@ mod lookup;
 mod partition;
 mod producer_state;
 mod read_plan;
+mod recovery;
 mod retention;
 mod segment;
 mod truncation;
 mod verification;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use aborted::AbortedTransaction;
 pub(crate) use batch::Batch;

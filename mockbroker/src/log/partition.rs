@@ -242,6 +242,7 @@ impl PartitionLog {
     pub(super) fn roll(&mut self) {
         let next = Segment::new(self.log_end_offset, self.end_position());
         self.closed.push(Arc::new(std::mem::replace(&mut self.active, next)));
+        self.producers.take_snapshot();
     }
 
     /// Moves the log start forward, never back. Producers are kept: a producer whose data is gone still has its

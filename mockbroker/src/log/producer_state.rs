@@ -26,6 +26,8 @@ pub(super) struct Producers {
     /// The open transactions: producer id by the offset of the first record.
     open: BTreeMap<i64, i64>,
     verifications: Verifications,
+    /// Of `by_id` when the last segment was begun: what a restart begins with.
+    snapshot: BTreeMap<i64, Producer>,
 }
 
 /// What DescribeProducers says of one producer.
@@ -74,7 +76,7 @@ pub(super) struct KnownBatch {
     timestamp: i64,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Producer {
     epoch: i16,
     last_timestamp: i64,
@@ -222,14 +224,24 @@ impl Producers {
         self.open.first_key_value().map(|(offset, _)| *offset)
     }
 
+    /// Remembers the producers as they are now: a segment begins (`ProducerStateManager.takeSnapshot`).
+    pub(super) fn take_snapshot(&mut self) {
+        self.snapshot.clone_from(&self.by_id);
+    }
+
+    /// As they were then, without those that have expired since.
+    pub(super) fn restore(&mut self, now: Timestamp, producer_id_expiration_ms: i64) {
+        let kept = self.snapshot.iter().filter(|(_, producer)| producer.is_kept(now, producer_id_expiration_ms));
+        self.by_id = kept.map(|(id, producer)| (*id, producer.clone())).collect();
+        let open = self.by_id.iter().filter_map(|(id, producer)| Some((producer.transaction_start?, *id)));
+        self.open = open.collect();
+        self.verifications = Verifications::default();
+    }
+
     /// Drops producers whose last timestamp is `producer_id_expiration_ms` or more ago, unless they have a transaction
     /// open.
     pub(super) fn expire(&mut self, now: Timestamp, producer_id_expiration_ms: i64) {
-        let is_kept = |producer: &Producer| {
-            producer.transaction_start.is_some()
-                || now.as_millis().saturating_sub(producer.last_timestamp) < producer_id_expiration_ms
-        };
-        self.by_id.retain(|_, producer| is_kept(producer));
+        self.by_id.retain(|_, producer| producer.is_kept(now, producer_id_expiration_ms));
         self.verifications.expire(now, producer_id_expiration_ms);
     }
 
@@ -278,6 +290,11 @@ impl Producer {
             batches: Default::default(),
             batch_count: 0,
         }
+    }
+
+    fn is_kept(&self, now: Timestamp, producer_id_expiration_ms: i64) -> bool {
+        self.transaction_start.is_some()
+            || now.as_millis().saturating_sub(self.last_timestamp) < producer_id_expiration_ms
     }
 
     fn batches(&self) -> &[KnownBatch] {

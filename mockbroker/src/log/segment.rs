@@ -121,6 +121,11 @@ impl Segment {
         self.aborted.push(transaction);
     }
 
+    /// Puts others in their place: they were found anew.
+    pub(super) fn set_aborted(&mut self, aborted: Vec<AbortedTransaction>) {
+        self.aborted = aborted;
+    }
+
     /// The last offset of the first batch with an index entry at `position` or after it, counted in bytes from the
     /// segment's beginning (`OffsetIndex.fetchUpperBoundOffset`).
     pub(super) fn index_entry_from(&self, position: u64) -> Option<i64> {

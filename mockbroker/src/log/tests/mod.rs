@@ -12,8 +12,14 @@ mod producer_state;
 mod property;
 mod read_plan;
 mod rebuild;
+mod recovery;
 mod retention;
 mod segment;
 mod sole_batch;
 mod transactions;
 mod validate;
+
+/// The batch as it is sent.
+pub(crate) fn bytes_of(batch: &super::Batch) -> bytes::Bytes {
+    kit::bytes(batch).into()
+}
