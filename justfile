@@ -40,6 +40,10 @@ fidelity-kafka:
 group-version-kafka:
     tests/real-kafka/real-kafka exec --property feature.group.version=0 -- cargo test -p system-tests --test fidelity group_version
 
+# The feature transaction.version changed on a real Kafka, which nobody else may be asking meanwhile.
+transaction-version-kafka:
+    ALONE=1 tests/real-kafka/real-kafka exec -- cargo test -p system-tests --test fidelity transaction_version -- --test-threads 1
+
 # What a real Kafka and the mock answer to the same requests, field by field: one node, then three.
 differential:
     tests/real-kafka/real-kafka exec -- cargo test -p system-tests --test differential -- --nocapture

@@ -46,6 +46,7 @@ mod idempotence;
 mod metadata;
 mod offsets;
 mod produce;
+mod transaction_version;
 mod transactional;
 mod transactional_offsets;
 mod transactions;

@@ -33,10 +33,10 @@ impl TransactionCoordinator {
         out: &mut Vec<Effect>,
     ) -> Answer {
         let current = self.known(transactional_id).ok_or(ResponseError::InvalidProducerIdMapping)?;
-        let is_completing = self.is_completing(transactional_id);
+        let is_moving = self.is_moving(transactional_id);
         let verdict = match client_version {
-            ClientVersion::V0 => judge_v1(current, is_completing, producer, is_commit)?,
-            ClientVersion::V2 => judge_v2(current, is_completing, producer, is_commit)?,
+            ClientVersion::V0 => judge_v1(current, is_moving, producer, is_commit)?,
+            ClientVersion::V2 => judge_v2(current, is_moving, producer, is_commit)?,
         };
         let Verdict::End { is_empty } = verdict else {
             return Ok((current.producer_id, current.producer_epoch));
@@ -53,7 +53,7 @@ impl TransactionCoordinator {
             answer = bump(&mut next, ctx)?;
             last_epoch = producer_epoch_before(&next);
         }
-        self.prepare(transactional_id, next, last_epoch, ctx.now, out);
+        self.prepare(ctx, transactional_id, next, last_epoch, out)?;
         Ok(answer)
     }
 
@@ -77,21 +77,21 @@ impl TransactionCoordinator {
             next.producer_epoch = next.producer_epoch.checked_add(1).ok_or(ResponseError::UnknownServerError)?;
             -1
         };
-        self.prepare(transactional_id, next, last_epoch, ctx.now, out);
-        Ok(())
+        self.prepare(ctx, transactional_id, next, last_epoch, out)
     }
 
     fn prepare(
         &mut self,
+        ctx: &Ctx<'_>,
         transactional_id: &StrBytes,
         prepared: Metadata,
         last_epoch: i16,
-        now: Timestamp,
         out: &mut Vec<Effect>,
-    ) {
-        self.persist(transactional_id, prepared, out);
+    ) -> Result<(), ResponseError> {
+        self.persist(ctx, transactional_id, prepared, out)?;
         self.remember_last_epoch(transactional_id, last_epoch);
-        self.begin_completion(transactional_id, now, out);
+        self.begin_completion(transactional_id, ctx.now, out);
+        Ok(())
     }
 
     /// Asks for the markers of a prepared transaction.
@@ -119,10 +119,17 @@ impl TransactionCoordinator {
     }
 
     /// The transaction is complete, if its last marker is written.
-    pub(super) fn complete(&mut self, transactional_id: &StrBytes, out: &mut Vec<Effect>) {
-        let Some(soft) = self.soft.get_mut(transactional_id) else { return };
-        if let Some(Completing { completion, .. }) = soft.completing.take_if(|it| it.remaining.is_empty()) {
-            self.persist(transactional_id, completion, out);
+    pub(super) fn complete(
+        &mut self,
+        ctx: &Ctx<'_>,
+        transactional_id: &StrBytes,
+        out: &mut Vec<Effect>,
+    ) -> Result<(), ResponseError> {
+        let soft = self.soft.get_mut(transactional_id);
+        let done = soft.and_then(|soft| soft.completing.take_if(|completing| completing.remaining.is_empty()));
+        match done {
+            Some(Completing { completion, .. }) => self.persist(ctx, transactional_id, completion, out),
+            None => Ok(()),
         }
     }
 }
@@ -147,7 +154,7 @@ fn producer_epoch_before(bumped: &Metadata) -> i16 {
 /// EndTxn up to v4.
 fn judge_v1(
     current: &Metadata,
-    is_completing: bool,
+    is_moving: bool,
     (producer_id, producer_epoch): (i64, i16),
     is_commit: bool,
 ) -> Result<Verdict, ResponseError> {
@@ -157,7 +164,7 @@ fn judge_v1(
     if current.producer_epoch != producer_epoch {
         return Err(ResponseError::ProducerFenced);
     }
-    if is_completing {
+    if is_moving {
         return Err(ResponseError::ConcurrentTransactions);
     }
     match (current.state, is_commit) {
@@ -172,11 +179,11 @@ fn judge_v1(
 /// before.
 fn judge_v2(
     current: &Metadata,
-    is_completing: bool,
+    is_moving: bool,
     (producer_id, producer_epoch): (i64, i16),
     is_commit: bool,
 ) -> Result<Verdict, ResponseError> {
-    if is_completing {
+    if is_moving {
         return Err(ResponseError::ConcurrentTransactions);
     }
     let is_bump_retry = i32::from(current.producer_epoch) == i32::from(producer_epoch) + 1;

@@ -27,7 +27,7 @@ impl TransactionCoordinator {
             Some(known) => known.clone(),
             None => Metadata::fresh(ctx.ids.producer_id(), timeout_ms, ctx.now),
         };
-        if self.is_completing(transactional_id) {
+        if self.is_moving(transactional_id) {
             return Err(ResponseError::ConcurrentTransactions);
         }
         if expected.is_some_and(|expected| !is_valid(expected, &current)) {
@@ -80,7 +80,7 @@ impl TransactionCoordinator {
             last_epoch
         };
         let answer = (next.producer_id, next.producer_epoch);
-        self.persist(transactional_id, next, out);
+        self.persist(ctx, transactional_id, next, out)?;
         self.remember_last_epoch(transactional_id, last_epoch);
         Ok(answer)
     }

@@ -142,6 +142,8 @@ struct Soft {
     last_producer_epoch: i16,
     /// Its markers are on their way.
     completing: Option<Completing>,
+    /// A move was begun that cannot be written down: no other one can begin, as in Kafka, until another coordinator takes over.
+    is_stuck: bool,
 }
 
 /// A transaction that is prepared.
@@ -155,7 +157,7 @@ struct Completing {
 
 impl Default for Soft {
     fn default() -> Self {
-        Self { last_producer_epoch: -1, completing: None }
+        Self { last_producer_epoch: -1, completing: None, is_stuck: false }
     }
 }
 
@@ -182,10 +184,7 @@ impl TransactionCoordinator {
                 self.markers_written(transactional_id, &partitions);
                 Ok((-1, -1))
             }
-            Event::Complete => {
-                self.complete(transactional_id, out);
-                Ok((-1, -1))
-            }
+            Event::Complete => self.complete(ctx, transactional_id, out).map(|()| (-1, -1)),
         }
     }
 
@@ -233,8 +232,9 @@ impl TransactionCoordinator {
         self.hard.get(transactional_id)
     }
 
-    fn is_completing(&self, transactional_id: &StrBytes) -> bool {
-        self.soft.get(transactional_id).is_some_and(|soft| soft.completing.is_some())
+    /// Whether a move is under way that has to end before another one begins (`TransactionMetadata.pendingState`).
+    fn is_moving(&self, transactional_id: &StrBytes) -> bool {
+        self.soft.get(transactional_id).is_some_and(|soft| soft.completing.is_some() || soft.is_stuck)
     }
 
     fn last_producer_epoch(&self, transactional_id: &StrBytes) -> i16 {
@@ -242,12 +242,29 @@ impl TransactionCoordinator {
     }
 
     /// Persists `metadata`, which follows from what was known by a legal move.
-    fn persist(&mut self, transactional_id: &StrBytes, metadata: Metadata, out: &mut Vec<Effect>) {
+    ///
+    /// # Errors
+    ///
+    /// UNSUPPORTED_VERSION, with level 0 of the feature: its records have no place for what a client of version 2 has done
+    /// (`TransactionLog.valueToBytes`, TransactionLogValue.json: `ClientTransactionVersion` cannot be left out). Kafka has
+    /// begun the move by then, and never ends it.
+    fn persist(
+        &mut self,
+        ctx: &Ctx<'_>,
+        transactional_id: &StrBytes,
+        metadata: Metadata,
+        out: &mut Vec<Effect>,
+    ) -> Result<(), ResponseError> {
         let before = self.known(transactional_id).map_or(TransactionState::Empty, |before| before.state);
         assert!(metadata.state.may_follow(before), "{transactional_id:?} cannot go from {before:?} to {metadata:?}");
+        if ctx.transaction_version == 0 && metadata.client_version != ClientVersion::V0 {
+            self.soft.entry(transactional_id.clone()).or_default().is_stuck = true;
+            return Err(ResponseError::UnsupportedVersion);
+        }
         let record = Record { transactional_id: transactional_id.clone(), metadata: Some(metadata) };
         self.apply(&record);
         out.push(Effect::Persist(record));
+        Ok(())
     }
 
     fn remember_last_epoch(&mut self, transactional_id: &StrBytes, last_producer_epoch: i16) {

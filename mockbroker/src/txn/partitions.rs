@@ -20,7 +20,7 @@ impl TransactionCoordinator {
         out: &mut Vec<Effect>,
     ) -> Answer {
         let current = self.known(transactional_id).ok_or(ResponseError::InvalidProducerIdMapping)?;
-        if self.is_completing(transactional_id) {
+        if self.is_moving(transactional_id) {
             return Err(ResponseError::ConcurrentTransactions);
         }
         let (producer_id, producer_epoch) = producer;
@@ -43,7 +43,7 @@ impl TransactionCoordinator {
         if !is_ongoing {
             next.start_time_ms = ctx.now.as_millis();
         }
-        self.persist(transactional_id, next, out);
+        self.persist(ctx, transactional_id, next, out)?;
         Ok(producer)
     }
 

@@ -106,8 +106,8 @@ impl TransactionCoordinator {
         while let Some((end, transactional_id)) = self.timers.timeouts.first().cloned()
             && schedule.look_from(end.plus_millis(1), schedule.abort_interval_ms) <= ctx.now
         {
-            if self.fence_and_abort(ctx, &transactional_id, out).is_err() {
-                // No epoch is left to fence with: Kafka logs the failure and tries again and again.
+            if self.is_moving(&transactional_id) || self.fence_and_abort(ctx, &transactional_id, out).is_err() {
+                // No epoch is left to fence with: Kafka logs the failure and tries again and again. What is stuck it leaves out.
                 self.timers.timeouts.remove(&(end, transactional_id));
             }
         }

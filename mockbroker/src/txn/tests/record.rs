@@ -76,3 +76,21 @@ fn cut_or_changed_bytes_are_refused_and_never_panic() {
     }
     assert_eq!(Record::read(&[0, 1, 0, 1, b't'], None), Err(Malformed), "the type of another record");
 }
+
+#[test]
+fn at_level_0_what_a_client_of_version_2_does_cannot_be_written_and_blocks_the_id() {
+    // Observed on 4.3.1 (tests/fidelity/transaction_version.rs); TransactionLog.valueToBytes.
+    use kafka_protocol::error::ResponseError::{ConcurrentTransactions, UnsupportedVersion};
+    let mut kit = Kit::new(0);
+    let producer = kit.init(None).unwrap();
+    assert_eq!(kit.add(producer, V2), Err(UnsupportedVersion));
+    let blocked = [kit.add(producer, V0), kit.init(None), kit.end(producer, true, V0), kit.end(producer, true, V2)];
+    assert_eq!(blocked, [Err(ConcurrentTransactions); 4]);
+    kit.restart();
+    assert_eq!(kit.add(producer, V0), Ok(producer), "until another coordinator takes over");
+    assert_eq!(kit.end(producer, true, V2), Err(UnsupportedVersion));
+    kit.advance(1_000_000);
+    assert_eq!(kit.state(), Some(TransactionState::Ongoing), "not even a timeout ends it");
+    kit.restart();
+    assert_eq!(kit.end(producer, true, V0), Ok(producer));
+}
