@@ -4,9 +4,11 @@
 //! - here: who answers for a partition, and who is named instead
 //! - `moves`: elections and reassignments, and what they do to those who read and write
 //! - `groups`: who speaks for a group, and how it goes on when that is another node
+//! - `transactions`: the same of transactional ids, and markers in partitions that others lead
 
 mod groups;
 mod moves;
+mod transactions;
 
 use std::collections::BTreeMap;
 

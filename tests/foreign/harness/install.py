@@ -72,7 +72,7 @@ def go(home: pathlib.Path) -> None:
 
 def rdkafka(home: pathlib.Path) -> None:
     package = DRIVERS / "rdkafka"
-    sources = [package / "Cargo.toml", package / "Cargo.lock", package / "src" / "main.rs"]
+    sources = [package / "Cargo.toml", package / "Cargo.lock", *(package / "src").glob("*.rs")]
     build = ["cargo", "build", "--quiet", "--locked", "--manifest-path", package / "Cargo.toml", "--target-dir", home / "rdkafka"]
     once(home, "rdkafka", sources, lambda: say(build))
 

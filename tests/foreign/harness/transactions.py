@@ -20,6 +20,8 @@ KINDS = {
     "confluent": members.Kind("confluent", "python", (clients.PYTHON[0], clients.PYTHON[1] + "confluent_transact.py"), ()),
     "franz-go": members.Kind("franz-go", "go", ("{home}/go/franz-go",), ()),
     "java": members.Kind("java", "java", (*members.JAVA, "Transact"), ()),
+    "kafkajs": members.Kind("kafkajs", "node", ("node", "{drivers}/kafkajs/transact.js"), ()),
+    "rdkafka": members.Kind("rdkafka", "rdkafka", ("{home}/rdkafka/debug/drive-rdkafka",), ()),
 }
 
 

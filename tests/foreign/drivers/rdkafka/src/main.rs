@@ -1,5 +1,7 @@
 //! librdkafka, the C client, through the crate `rdkafka`.
 
+mod transact;
+
 use std::collections::HashMap;
 use std::error::Error;
 use std::fs::File;
@@ -25,6 +27,9 @@ fn main() -> Outcome<()> {
     let mut given: HashMap<&str, Vec<&str>> = HashMap::new();
     for pair in arguments[1..].chunks_exact(2) {
         given.entry(&pair[0]).or_default().push(&pair[1]);
+    }
+    if arguments[0] == "transact" {
+        return transact::run(&given);
     }
     let bootstrap = given["--bootstrap"][0];
     let partition = given.get("--partition").map(|partition| partition[0].parse()).transpose()?;
