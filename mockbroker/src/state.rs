@@ -155,7 +155,7 @@ impl State {
 #[cfg(test)]
 impl State {
     /// All that is no record is gone, as if every node had crashed; then everything is read back.
-    pub(crate) fn crash(&mut self, now: Timestamp) {
+    pub(crate) fn crash_all(&mut self, now: Timestamp) {
         self.groups = GroupCoordinator::default();
         self.transactions = TransactionCoordinator::default();
         self.markers.give_up(|_| true);

@@ -11,7 +11,7 @@ use kafka_protocol::error::ResponseError;
 
 use super::batch::Batch;
 use super::compaction::LastRecord;
-use super::control::{Marker, marker_of};
+use super::control::Marker;
 use super::rejected::Rejected;
 use super::verification::{Joining, Verifications};
 use crate::time::Timestamp;
@@ -90,24 +90,6 @@ struct Producer {
 }
 
 impl Producers {
-    /// What `batches`, which are a whole log, say of their producers.
-    pub(super) fn of_log<'a>(batches: impl Iterator<Item = &'a Batch>) -> Self {
-        let mut producers = Self::default();
-        for batch in batches.filter(|batch| batch.has_producer_id()) {
-            if !batch.is_control() {
-                producers.record(batch);
-                continue;
-            }
-            if let Ok(Some(end)) = marker_of(batch) {
-                let (producer_id, producer_epoch) = (batch.producer_id(), batch.producer_epoch());
-                // How it was checked when it was written no longer matters.
-                let marker = Marker { producer_id, producer_epoch, end, bumps_epoch: false };
-                producers.end(&marker, batch.max_timestamp());
-            }
-        }
-        producers
-    }
-
     /// Where `batch` stands in its producer's sequence, and whether it may be written now. `origin` says how it came.
     ///
     /// # Errors

@@ -5,9 +5,9 @@
 use std::sync::Arc;
 
 use super::partition::PartitionLog;
-use super::producer_state::Producers;
 use super::segment::Segment;
 use crate::cluster::TopicConfig;
+use crate::time::Timestamp;
 
 impl PartitionLog {
     /// Takes away every batch that reaches `end_offset` or beyond, and the high watermark back to what is left. Nothing
@@ -17,6 +17,7 @@ impl PartitionLog {
             return;
         }
         let end_offset = self.batch_boundary(end_offset).max(self.log_start_offset);
+        let is_in_active = end_offset >= self.active.base_offset();
         let kept: Vec<Segment> = self
             .segments()
             .take_while(|segment| segment.base_offset() <= end_offset)
@@ -29,12 +30,11 @@ impl PartitionLog {
         self.high_watermark = self.high_watermark.min(end_offset);
         self.first_dirty_offset = self.first_dirty_offset.min(end_offset);
         self.leader_epochs.truncate_from_end(end_offset);
-        self.reload_producers();
-    }
-
-    /// Forgets what is known of producers and reads it back from the records.
-    pub(crate) fn reload_producers(&mut self) {
-        self.producers = Producers::of_log(self.batches());
+        if is_in_active {
+            self.recover(Timestamp::default(), i64::MAX);
+        } else {
+            self.recover_all();
+        }
     }
 
     /// The largest offset up to `offset` at which a batch begins, or the log ends: replicas fetch whole batches.

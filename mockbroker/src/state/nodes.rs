@@ -38,9 +38,7 @@ impl State {
         let planned = self.cluster.unfence(node);
         let elected = self.change_all(planned, now);
         for (topic_id, partition) in elected.leaders.iter().copied() {
-            if let Some(log) = self.logs.partition_mut(topic_id, partition) {
-                log.reload_producers();
-            }
+            self.recover_log(topic_id, partition, now);
         }
         changed.add(elected);
         self.cluster.release_replicas();

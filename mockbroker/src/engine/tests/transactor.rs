@@ -154,7 +154,7 @@ impl World {
     /// Every node crashes and comes back.
     pub(super) fn crash(&self) {
         let now = self.0.now();
-        self.0.lock().state.crash(now);
+        self.0.lock().state.crash_all(now);
     }
 
     pub(super) fn state_of(&self, id: &str) -> Option<TransactionState> {

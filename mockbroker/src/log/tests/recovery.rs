@@ -122,3 +122,30 @@ fn who_had_only_asked_to_join_is_forgotten() {
     log.recover(NOW, NEVER);
     assert_eq!(write(log, &config, (1, 0, 7), 0x10), "0 false");
 }
+
+#[test]
+fn a_log_that_is_cut_knows_what_is_left_and_no_more() {
+    // ProducerStateManager.truncateAndReload; in the last segment, and before it.
+    let size = i32::try_from(batch(&records(1)).bytes().len()).unwrap();
+    let config = TopicConfig { segment_bytes: size * 4, ..TopicConfig::default() };
+    let build = |until: i64| {
+        let mut log = PartitionLog::new(0);
+        let mut sequence = 0;
+        for offset in 0..until {
+            if offset % 3 == 2 {
+                end(&mut log, &config, (1, 0), offset % 2 == 0, false);
+            } else {
+                write(&mut log, &config, (1, 0, sequence), 0x10);
+                sequence += 1;
+            }
+        }
+        log
+    };
+    for until in 0..20 {
+        let mut log = build(20);
+        log.truncate_to(until, &config);
+        assert_eq!(known(&log), known(&build(until)), "cut at {until}");
+        log.recover(NOW, NEVER);
+        assert_eq!(known(&log), known(&build(until)), "cut at {until} and restarted");
+    }
+}
