@@ -15,6 +15,9 @@ const CONCURRENT_TRANSACTIONS: i64 = 51;
 const LATER: [i64; 4] = [14, 15, NOT_COORDINATOR, CONCURRENT_TRANSACTIONS];
 const STATE: &str = "__transaction_state";
 
+/// A request, and where its answer has the code.
+type Asked = (i16, i16, Value, fn(&Value) -> i64);
+
 /// A producer with a transactional id.
 struct Producer {
     transactional_id: String,
@@ -70,8 +73,7 @@ impl Cluster {
     async fn write_in(&mut self, producer: &mut Producer, value: &str) -> i64 {
         let epoch = i16::try_from(producer.epoch).expect("an epoch has 16 bits");
         // Of today, as its marker will be: both are in one segment, and in one answer.
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("it is after 1970");
-        let now = i64::try_from(now.as_millis()).expect("not for a while");
+        let now = now_ms();
         let batch = Batch { base_timestamp: now, max_timestamp: now, ..Batch::of([value]) };
         let batch = batch.from_producer(producer.id, epoch, producer.sequence).transactional();
         let partition = value!({ index: 0, records: batch.encode() });
@@ -191,6 +193,12 @@ fn hash(id: &str) -> i32 {
     hash.checked_abs().unwrap_or(0)
 }
 
+#[expect(clippy::disallowed_methods, reason = "the time of a real Kafka is that of the machine")]
+fn now_ms() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("it is after 1970");
+    i64::try_from(now.as_millis()).expect("not for a while")
+}
+
 fn code(answer: &Value) -> i64 {
     answer["error_code"].int()
 }
@@ -222,7 +230,7 @@ async fn only_its_coordinator_speaks_for_a_transactional_id() {
         Value::Struct(fields.into_iter().chain([(name, value)]).collect())
     };
     let group = with("group_id", Value::from("g"));
-    let asked: [(i16, i16, Value, fn(&Value) -> i64); 5] = [
+    let asked: [Asked; 5] = [
         (INIT_PRODUCER_ID, 5, init(id), code),
         (ADD_PARTITIONS_TO_TXN, 3, add, added),
         (ADD_OFFSETS_TO_TXN, 4, group, code),
