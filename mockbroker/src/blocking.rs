@@ -4,12 +4,14 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::builder::MockBrokerBuilder;
 use crate::control::Node;
 use crate::error::StartError;
 use crate::fault::{FaultBuilder, GateBuilder, HeldMarkers, Scope};
+use crate::journal::Journal;
 use crate::types::NodeId;
 
 /// As [`crate::MockBroker`], on a thread with a runtime of its own. Dropping it ends both.
@@ -23,6 +25,7 @@ pub struct MockBroker {
     broker: Option<crate::MockBroker>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
+    runtime: Handle,
 }
 
 impl MockBroker {
@@ -48,13 +51,38 @@ impl MockBroker {
             .name("mockbroker".into())
             .spawn(move || serve(builder, &started, stopped))
             .map_err(|error| StartError::Setting(format!("cannot start a thread: {error}")))?;
-        let broker = start.recv().expect("the thread says how it went before it ends")?;
-        Ok(Self { broker: Some(broker), stop: Some(stop), thread: Some(thread) })
+        let (broker, runtime) = start.recv().expect("the thread says how it went before it ends")?;
+        Ok(Self { broker: Some(broker), stop: Some(stop), thread: Some(thread), runtime })
     }
 
     /// `host:port` of every node, joined by commas.
     pub fn bootstrap_servers(&self) -> &str {
         self.broker().bootstrap_servers()
+    }
+
+    /// The same cluster as async code holds it: for all that is not here.
+    pub fn handle(&self) -> &crate::MockBroker {
+        self.broker()
+    }
+
+    /// Waits for what the cluster is to become, on this thread.
+    ///
+    /// ```
+    /// let broker = mockbroker::blocking::MockBroker::start();
+    /// broker.wait(broker.handle().wait_connections(0));
+    /// ```
+    pub fn wait<T>(&self, what: impl Future<Output = T>) -> T {
+        self.runtime.block_on(what)
+    }
+
+    /// See [`crate::MockBroker::journal`].
+    pub fn journal(&self) -> Journal {
+        self.broker().journal()
+    }
+
+    /// See [`crate::MockBroker::report`].
+    pub fn report(&self) -> String {
+        self.broker().report()
     }
 
     /// See [`crate::MockBroker::fault`].
@@ -113,7 +141,7 @@ impl Drop for MockBroker {
 
 fn serve(
     builder: MockBrokerBuilder,
-    started: &mpsc::SyncSender<Result<crate::MockBroker, StartError>>,
+    started: &mpsc::SyncSender<Result<(crate::MockBroker, Handle), StartError>>,
     stopped: oneshot::Receiver<()>,
 ) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -125,7 +153,7 @@ fn serve(
     };
     runtime.block_on(async {
         let broker = builder.try_start().await;
-        if started.send(broker).is_ok() {
+        if started.send(broker.map(|broker| (broker, Handle::current()))).is_ok() {
             // Ends with an error when the handle drops its sender: that is the signal.
             drop(stopped.await);
         }

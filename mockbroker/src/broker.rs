@@ -6,13 +6,16 @@ use std::time::Duration;
 
 use tokio::task::AbortHandle;
 
+use crate::ask::{Group, Topic, Transaction};
 use crate::builder::MockBrokerBuilder;
 use crate::control::Node;
 use crate::engine::Engine;
 use crate::error::StartError;
 use crate::fault::{FaultBuilder, GateBuilder, HeldMarkers, Home, MarkerHome, Scope};
+use crate::journal::{Journal, Source};
 use crate::net::{Listener, Registry};
 use crate::types::NodeId;
+use crate::wait::until;
 
 /// A Kafka cluster in this process.
 ///
@@ -114,6 +117,73 @@ impl MockBroker {
         self.alive.engine.advance(length);
     }
 
+    /// What clients have asked and what became of it. See [`Journal`].
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// # let broker = mockbroker::MockBroker::start().await;
+    /// assert!(broker.journal().produce().topic("orders").is_empty());
+    /// # }
+    /// ```
+    pub fn journal(&self) -> Journal {
+        Journal::new(Arc::clone(&self.alive.engine) as Arc<dyn Source>)
+    }
+
+    /// A group: its state, and waiters for it.
+    ///
+    /// ```no_run
+    /// # async fn test(broker: mockbroker::MockBroker) {
+    /// let group = broker.group("billing").wait_stable(2).await;
+    /// assert_eq!(group.members[0].assignment, [("orders".to_owned(), vec![0, 1])]);
+    /// broker.group("billing").wait_committed("orders", 0, 42).await;
+    /// # }
+    /// ```
+    pub fn group(&self, group_id: impl Into<String>) -> Group {
+        Group::new(Arc::clone(&self.alive.engine), group_id.into())
+    }
+
+    /// A topic: its partitions with their records, and waiters for it.
+    ///
+    /// ```no_run
+    /// # async fn test(broker: mockbroker::MockBroker) {
+    /// broker.topic("orders").partition(0).wait_log_end(3).await;
+    /// let records = broker.topic("orders").partition(0).records();
+    /// assert_eq!(records[0].value_str(), Some("first"));
+    /// # }
+    /// ```
+    pub fn topic(&self, name: impl Into<String>) -> Topic {
+        Topic::new(Arc::clone(&self.alive.engine), name.into())
+    }
+
+    /// The transaction of a transactional id: its state, and waiters for it.
+    ///
+    /// ```no_run
+    /// # async fn test(broker: mockbroker::MockBroker) {
+    /// broker.transaction("payments-1").wait_state("CompleteCommit").await;
+    /// # }
+    /// ```
+    pub fn transaction(&self, transactional_id: impl Into<String>) -> Transaction {
+        Transaction::new(Arc::clone(&self.alive.engine), transactional_id.into())
+    }
+
+    /// Waits until so many connections are open, no more and no less. Safe to drop.
+    ///
+    /// # Panics
+    ///
+    /// If that takes longer than the broker's patience: with its report.
+    pub async fn wait_connections(&self, count: usize) {
+        let (engine, registry) = (&self.alive.engine, &self.alive.registry);
+        let what = format!("{count} connections");
+        until(&**engine, None, &what, || (registry.count() == count).then_some(())).await;
+    }
+
+    /// The state of the cluster and its last requests, for people: nodes, topics, groups, transactions, faults, connections.
+    ///
+    /// It is printed once when a test panics that holds this handle.
+    pub fn report(&self) -> String {
+        self.alive.engine.report_text()
+    }
+
     /// Makes something go wrong with the requests of `scope`, once it is said when and what, and mounted.
     ///
     /// ```
@@ -197,6 +267,17 @@ impl fmt::Debug for MockBroker {
             .field("bootstrap_servers", &self.bootstrap_servers())
             .field("seed", &self.seed())
             .finish_non_exhaustive()
+    }
+}
+
+/// A test that panics tells what its broker was doing.
+impl Drop for MockBroker {
+    fn drop(&mut self) {
+        if std::thread::panicking()
+            && let Some(report) = self.alive.engine.report_if_new()
+        {
+            eprintln!("{report}");
+        }
     }
 }
 

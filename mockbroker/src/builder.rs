@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::broker::{Alive, MockBroker};
 use crate::cluster::{Cluster, Node};
 use crate::engine::clock::Clock;
-use crate::engine::{Engine, keep_time};
+use crate::engine::{Engine, Options, keep_time};
 use crate::error::StartError;
 use crate::ids::IdSource;
 use crate::net::{Port, Recycler, Registry, Service};
@@ -28,6 +28,7 @@ pub struct MockBrokerBuilder {
     properties: BTreeMap<String, String>,
     clock: Clock,
     seed: Option<u64>,
+    options: Options,
 }
 
 impl Default for MockBrokerBuilder {
@@ -42,6 +43,7 @@ impl Default for MockBrokerBuilder {
             properties: BTreeMap::new(),
             clock: Clock::default(),
             seed: None,
+            options: Options::default(),
         }
     }
 }
@@ -106,6 +108,20 @@ impl MockBrokerBuilder {
         self
     }
 
+    /// Whether the broker keeps its last requests for [`MockBroker::journal`] and for its report. Default: it does; it costs
+    /// less than 2 % of a request.
+    pub fn journal(mut self, is_kept: bool) -> Self {
+        self.options.journal = is_kept;
+        self
+    }
+
+    /// How long a waiter ([`Journal::wait_for`](crate::Journal::wait_for), [`MockBroker::group`] and its like) waits before it
+    /// panics with the broker's report, in real time. Default: 10 seconds.
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.options.patience = patience;
+        self
+    }
+
     /// Starts the cluster on the current tokio runtime.
     ///
     /// # Panics
@@ -147,7 +163,7 @@ impl MockBrokerBuilder {
         for (name, partitions) in &self.topics {
             state.create_topic_at_start(name, *partitions).map_err(StartError::Setting)?;
         }
-        Ok(MockBroker::new(run(state, &self.clock, ids_of_nodes, ports, bootstrap_servers, seed)))
+        Ok(MockBroker::new(run(state, &self.clock, &self.options, ids_of_nodes, ports, bootstrap_servers, seed)))
     }
 
     fn bind_ports(&self) -> Result<Vec<Port>, StartError> {
@@ -214,13 +230,14 @@ fn address_text(host: &str, port: u16) -> String {
 fn run(
     state: State,
     clock: &Clock,
+    options: &Options,
     nodes: Vec<NodeId>,
     ports: Vec<Port>,
     bootstrap_servers: String,
     seed: u64,
 ) -> Alive {
     let max_idle = Duration::from_millis(state.cluster.settings().connections_max_idle_ms);
-    let engine = Engine::new(state, clock);
+    let engine = Engine::new(state, clock, options);
     let registry = Arc::new(Registry::default());
     let recycler = Arc::new(Recycler::default());
     let timekeeper = tokio::spawn(keep_time(Arc::downgrade(&engine))).abort_handle();

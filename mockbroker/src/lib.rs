@@ -79,6 +79,7 @@
 //! (record batches and their rules), `group` (who is in which group, what it has committed), `txn` (transactions).
 
 // outer
+mod ask;
 pub mod blocking;
 mod broker;
 mod builder;
@@ -90,10 +91,13 @@ mod operations;
 // shell
 mod engine;
 mod fault;
+mod journal;
 mod net;
+mod wait;
 
 // adapt
 mod handlers;
+mod inspect;
 
 // core
 mod cluster;
@@ -113,6 +117,7 @@ mod time;
 mod types;
 mod wire;
 
+pub use ask::{Group, Partition, Topic, Transaction};
 pub use broker::MockBroker;
 pub use builder::MockBrokerBuilder;
 pub use control::{HeldReplica, Node, Replica};
@@ -121,9 +126,15 @@ pub use error::StartError;
 pub use fault::{
     Fault, FaultBuilder, FaultGuard, Gate, GateBuilder, HeldMarkers, Mount, PendingMarker, Scope, on, on_any,
 };
+pub use inspect::{
+    GroupMember, GroupOffset, GroupState, LogBatch, LogHeader, LogRecord, MarkerKind, PartitionState, PendingOffset,
+    TransactionState,
+};
+pub use journal::{Decision, Entry, Journal};
 pub use time::Timestamp;
-pub use types::{NodeId, PartitionId, ProducerId, TopicId, TopicName};
+pub use types::{ConnectionId, NodeId, PartitionId, ProducerId, TopicId, TopicName};
 pub use wire::api_key::ApiKey;
+pub use wire::value::Value;
 #[doc(hidden)]
 pub use wire::{guard, schema};
 

@@ -26,7 +26,7 @@ pub(crate) struct Ticket(pub(crate) u64);
 
 /// One connection of one client, for as long as the broker lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct ConnectionId(pub(crate) u64);
+pub struct ConnectionId(pub u64);
 
 impl From<i32> for NodeId {
     fn from(id: i32) -> Self {

@@ -187,7 +187,7 @@ async fn a_fault_that_never_fired_fails_the_test_that_mounted_it() {
     let fault = broker.fault(on(ApiKey::EndTxn)).before_apply(Fault::Disconnect).named("no commit").mount();
     let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || drop(fault))).expect_err("it panics");
     let said = panicked.downcast_ref::<String>().expect("a text");
-    assert_eq!(said, "the fault \"no commit\" never fired: 0 requests were in its scope");
+    assert_eq!(said, "the fault \"no commit\" on EndTxn never fired: 0 requests were in its scope");
     // It is gone all the same.
     Raw::connect(broker.bootstrap_servers()).await.call(METADATA, 9, value!({ topics: null })).await;
     broker.assert_healthy();

@@ -8,6 +8,7 @@
 //! - `groups_consumer`: members of consumer groups (KIP-848).
 //! - `idempotence`: nothing twice, nothing missing, nothing out of order, wherever a request or an answer is lost.
 //! - `isolation`: transactions as a consumer sees them.
+//! - `journal`: what was asked and what became of it, afterwards and while it happens.
 //! - `lifecycle`: a broker starts, serves on the caller's runtime, and leaves nothing behind.
 //! - `markers`: transactions that a test holds half-way.
 //! - `nodes`: nodes that crash and come back.
@@ -15,6 +16,7 @@
 //! - `replicas`: replicas that lack something, and what that does to those who write and read.
 //! - `transactional`: the producer of transactions; `stage` is what its tests and those of the loop share.
 //! - `unrest`: everything at once while connections break at random.
+//! - `states`: what a test can ask of groups, topics and transactions, and wait for.
 //! - `time`: the manual clock.
 
 mod client;
@@ -26,12 +28,14 @@ mod groups;
 mod groups_consumer;
 mod idempotence;
 mod isolation;
+mod journal;
 mod lifecycle;
 mod markers;
 mod nodes;
 mod operations;
 mod replicas;
 mod stage;
+mod states;
 mod time;
 mod transactional;
 mod unrest;

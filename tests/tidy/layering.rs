@@ -44,19 +44,33 @@ const MOCKBROKER: Arrows = &[
             "wire",
         ],
     ),
+    // What is so, as plain values for the test that asks.
+    ("inspect", &["cluster", "group", "log", "logs", "state", "time", "txn", "types"]),
     // shell
-    ("fault", &["error", "ids", "time", "types", "wire"]),
-    ("journal", &["error", "time", "types", "wire"]),
+    ("wait", &[]),
+    ("fault", &["error", "ids", "time", "types", "wait", "wire"]),
+    // Its queries are scoped as faults are.
+    ("journal", &["error", "fault", "time", "types", "wait", "wire"]),
     ("storage", &["error", "log", "time", "types"]),
-    ("engine", &["cluster", "error", "fault", "handlers", "journal", "state", "storage", "time", "types", "wire"]),
+    (
+        "engine",
+        &[
+            "cluster", "error", "fault", "handlers", "inspect", "journal", "state", "storage", "time", "types", "wait",
+            "wire",
+        ],
+    ),
     // It decodes and encodes by the handlers' table, so that this is done outside of the lock.
     ("net", &["engine", "error", "handlers", "time", "types", "wire"]),
     // outer: they build and hold everything
     ("builder", &["broker", "cluster", "engine", "error", "ids", "net", "state", "time", "types"]),
-    ("broker", &["builder", "control", "engine", "error", "fault", "net", "report", "time", "types"]),
+    ("ask", &["engine", "inspect", "state", "types", "wait"]),
+    (
+        "broker",
+        &["ask", "builder", "control", "engine", "error", "fault", "journal", "net", "report", "time", "types", "wait"],
+    ),
     ("control", &["broker", "cluster", "engine", "error", "net", "time", "types"]),
     ("operations", &["broker", "cluster", "types"]),
-    ("blocking", &["broker", "builder", "control", "error", "fault", "types"]),
+    ("blocking", &["broker", "builder", "control", "error", "fault", "journal", "types"]),
     ("cli", &["broker", "builder", "error", "handlers", "types"]),
     ("main", &[]),
 ];

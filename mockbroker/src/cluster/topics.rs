@@ -67,7 +67,12 @@ pub(crate) struct Topics {
     compacted: usize,
     version: i64,
     version_of_last_creation: i64,
+    /// The names of topics that are gone, by their ids, for those who ask about the past.
+    former: BTreeMap<TopicId, TopicName>,
 }
+
+/// So many topics that are gone are remembered.
+const FORMER_TOPICS: usize = 10_000;
 
 impl Topics {
     /// Rises with every topic that comes or goes and with every partition that is added.
@@ -93,6 +98,11 @@ impl Topics {
     /// The topic with `id`.
     pub(crate) fn by_id(&self, id: TopicId) -> Option<&Topic> {
         self.by_id.get(&id)
+    }
+
+    /// The name that the topic with `id` has, or had before it was deleted.
+    pub(crate) fn name_now_or_before(&self, id: TopicId) -> Option<&TopicName> {
+        self.by_id.get(&id).map(Topic::name).or_else(|| self.former.get(&id))
     }
 
     /// The id of the topic called `name`.
@@ -147,6 +157,10 @@ impl Topics {
         let topic = self.by_id.remove(&id)?;
         let name: &str = &topic.name;
         self.ids.remove(name);
+        self.former.insert(id, topic.name.clone());
+        if self.former.len() > FORMER_TOPICS {
+            self.former.pop_first();
+        }
         self.version += 1;
         self.partitions -= topic.partitions.len();
         self.compacted -= usize::from(topic.config.cleanup_compact);

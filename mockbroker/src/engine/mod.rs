@@ -3,6 +3,7 @@
 //! `submit` takes a request to its handler and carries out what the handler asks for; `tick` does what has become due. Nothing
 //! awaits while the lock is held, and no byte of a record batch is looked at under it.
 
+pub(crate) mod changes;
 pub(crate) mod clock;
 mod deadlines;
 mod dispatch;
@@ -11,6 +12,8 @@ mod markers;
 mod nodes;
 mod operations;
 mod parked;
+mod recorder;
+mod report;
 pub(crate) mod steering;
 #[cfg(test)]
 mod tests;
@@ -22,9 +25,11 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot, watch};
 
+use self::changes::{Changes, Locked};
 use self::deadlines::Chores;
 pub(crate) use self::deadlines::keep_time;
 use self::parked::Parked;
+use self::recorder::Recorder;
 use self::steering::{Afterwards, HeldRequest};
 use crate::error::Close;
 use crate::fault::Faults;
@@ -46,6 +51,30 @@ pub(crate) struct Engine {
     is_steered: AtomicBool,
     /// How many steps of transactions are pending, for as long as somebody waits for them.
     pending_steps: watch::Sender<usize>,
+    recorder: Recorder,
+    /// Wakes the waiters of the test.
+    changes: Changes,
+    /// How long they wait, in real time.
+    patience: Duration,
+    /// When the cluster came to be, by its clock.
+    started: Timestamp,
+    /// Whether the report has been printed, which is done once.
+    is_reported: AtomicBool,
+}
+
+/// What of the engine itself, not of the cluster, is up to whoever starts it.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    /// Whether requests are kept for the test to ask about.
+    pub(crate) journal: bool,
+    /// How long waiters wait, in real time.
+    pub(crate) patience: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { journal: true, patience: Duration::from_secs(10) }
+    }
 }
 
 /// What the lock guards.
@@ -99,7 +128,7 @@ pub(crate) struct Pending {
 
 impl Engine {
     /// An engine over `state` that lives by `clock`.
-    pub(crate) fn new(mut state: State, clock: &clock::Clock) -> Arc<Self> {
+    pub(crate) fn new(mut state: State, clock: &clock::Clock, options: &Options) -> Arc<Self> {
         let clock = clock::Running::start(clock);
         let loaded = state.load_groups(clock.now());
         debug_assert!(loaded.answers.is_empty() && loaded.moved.is_empty(), "nobody waits yet: {loaded:?}");
@@ -107,11 +136,16 @@ impl Engine {
         let (chores, faults) = (Chores::new(&state, clock.now()), Faults::new(state.ids.seed()));
         Arc::new(Self {
             shared: Mutex::new(Shared { state, parked: Parked::default(), chores, faults, armed: Timestamp::MAX }),
+            started: clock.now(),
             clock,
             alarm: Notify::new(),
             panics: AtomicUsize::new(0),
             is_steered: AtomicBool::new(false),
             pending_steps: watch::Sender::default(),
+            recorder: Recorder::new(options.journal),
+            changes: Changes::default(),
+            patience: options.patience,
+            is_reported: AtomicBool::new(false),
         })
     }
 
@@ -132,12 +166,12 @@ impl Engine {
 
     /// How many requests wait for their answer.
     pub(crate) fn parked(&self) -> usize {
-        self.lock().parked.count()
+        self.look().parked.count()
     }
 
     /// Looks at the state.
     pub(crate) fn read<R>(&self, look: impl FnOnce(&State) -> R) -> R {
-        look(&self.lock().state)
+        look(&self.look().state)
     }
 
     /// Moves a manual clock by `length`, and does all that falls due on the way, in its order.
@@ -161,7 +195,13 @@ impl Engine {
         self.clock.is_manual()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Shared> {
+    /// The lock, to change something.
+    fn lock(&self) -> Locked<'_> {
+        Locked::new(self.look(), &self.changes)
+    }
+
+    /// The lock, only to look.
+    fn look(&self) -> MutexGuard<'_, Shared> {
         // A handler that panicked is a bug of ours, counted and reported; the other connections go on.
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }

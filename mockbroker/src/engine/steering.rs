@@ -56,9 +56,12 @@ impl Engine {
             version: header.api_version,
             client_id: &header.client_id,
             node: origin.node,
+            connection: origin.connection,
             subject: subject(request, shared.state.cluster.topics()),
         };
         let plan = shared.faults.plan(&asked);
+        drop(shared);
+        plan.hits.iter().for_each(|rule| self.record_hit(origin, rule.name()));
         Some(plan).filter(|plan| plan.before.is_some() || plan.after.is_some())
     }
 

@@ -44,7 +44,7 @@ impl World {
         state.create_topic_at_start("t", 2).unwrap();
         state.auto_create(CONSUMER_OFFSETS);
         let start = Timestamp::from_millis(1_700_000_000_000);
-        Self(Engine::new(state, &clock::Clock::manual_at(start)))
+        Self(Engine::new(state, &clock::Clock::manual_at(start), &Options::default()))
     }
 
     fn submit(&self, (api_key, api_version): (i16, i16), request: Request) -> Outcome {

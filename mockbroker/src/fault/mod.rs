@@ -22,7 +22,7 @@ pub use self::scope::{Scope, on, on_any};
 use std::sync::Arc;
 
 use crate::ids::IdSource;
-use crate::types::NodeId;
+use crate::types::{ConnectionId, NodeId};
 use crate::wire::subject::Subject;
 
 /// What a rule can look at in a request.
@@ -36,6 +36,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) client_id: &'a str,
     /// The node that got it.
     pub(crate) node: NodeId,
+    /// The connection that it came on.
+    pub(crate) connection: ConnectionId,
     /// What it is about.
     pub(crate) subject: Subject,
 }
@@ -63,6 +65,14 @@ impl Faults {
         self.rules.retain(|mounted| !Arc::ptr_eq(mounted, rule));
     }
 
+    /// Each that is mounted, in a line.
+    pub(crate) fn describe(&self) -> impl Iterator<Item = String> {
+        self.rules.iter().map(|rule| {
+            let (hits, in_scope) = (rule.hits(), rule.in_scope());
+            format!("{} on {:?}: hit {hits} of {in_scope} requests", rule.name(), rule.scope())
+        })
+    }
+
     /// Whether there are none.
     pub(crate) fn is_empty(&self) -> bool {
         self.rules.is_empty()
@@ -82,6 +92,7 @@ impl Faults {
             };
             if place.is_none() && rule.fires(&mut self.random) {
                 *place = Some(rule.action());
+                plan.hits.push(Arc::clone(rule));
             }
         }
         plan

@@ -71,7 +71,7 @@ impl Mount {
             Stage::BeforeApply => "before apply",
             Stage::AfterApply => "after apply",
         };
-        let name = self.name.unwrap_or_else(|| format!("{:?} {stage} on {:?}", self.fault, self.scope));
+        let name = self.name.unwrap_or_else(|| format!("{:?} {stage}", self.fault));
         let rule = Rule::new(name, self.scope, self.stage, What::Fault(self.fault));
         self.home.mount(Arc::clone(&rule));
         FaultGuard { home: self.home, rule, must_fire: self.must_fire }
@@ -107,8 +107,8 @@ impl Drop for FaultGuard {
     fn drop(&mut self) {
         self.home.unmount(&self.rule);
         if self.must_fire && self.hits() == 0 && !std::thread::panicking() {
-            let (name, in_scope) = (self.rule.name(), self.rule.in_scope());
-            panic!("the fault {name:?} never fired: {in_scope} requests were in its scope");
+            let (name, scope, in_scope) = (self.rule.name(), self.rule.scope(), self.rule.in_scope());
+            panic!("the fault {name:?} on {scope:?} never fired: {in_scope} requests were in its scope");
         }
     }
 }
@@ -127,11 +127,12 @@ impl fmt::Debug for FaultGuard {
 pub struct GateBuilder {
     home: Arc<dyn Home>,
     scope: Scope,
+    name: Option<String>,
 }
 
 impl GateBuilder {
     pub(crate) fn new(home: Arc<dyn Home>, scope: Scope) -> Self {
-        Self { home, scope }
+        Self { home, scope, name: None }
     }
 
     /// The request waits before the broker has done anything of it.
@@ -144,10 +145,17 @@ impl GateBuilder {
         self.at(Stage::AfterApply)
     }
 
+    /// What it is called when it is reported. By default `a gate`.
+    pub fn named(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
     fn at(mut self, stage: Stage) -> Gate {
         self.scope.times = Some(1);
         let fuse = Fuse::new();
-        let rule = Rule::new("a gate".to_owned(), self.scope, stage, What::Gate(fuse.clone()));
+        let name = self.name.unwrap_or_else(|| "a gate".to_owned());
+        let rule = Rule::new(name, self.scope, stage, What::Gate(fuse.clone()));
         self.home.mount(Arc::clone(&rule));
         Gate { home: self.home, rule, fuse }
     }

@@ -54,6 +54,8 @@ pub(crate) enum Action {
 pub(crate) struct Plan {
     pub(crate) before: Option<Action>,
     pub(crate) after: Option<Action>,
+    /// Which rules these are.
+    pub(crate) hits: Vec<Arc<Rule>>,
 }
 
 /// Something mounted.
@@ -100,7 +102,7 @@ impl Rule {
         self.stage
     }
 
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 

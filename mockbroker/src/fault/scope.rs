@@ -1,9 +1,10 @@
 //! Which requests a fault is for.
 
+use std::fmt;
 use std::ops::RangeBounds;
 
 use super::Asked;
-use crate::types::NodeId;
+use crate::types::{ConnectionId, NodeId};
 use crate::wire::api_key::ApiKey;
 
 /// Which requests something is to happen to, and how many of them. Made by [`on`] and [`on_any`]; every method narrows it.
@@ -14,7 +15,7 @@ use crate::wire::api_key::ApiKey;
 /// let second_write = on(ApiKey::Produce).topic("orders").partition(3).nth(2);
 /// # let _ = second_write;
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 #[must_use = "a scope does nothing by itself: give it to `MockBroker::fault` or `MockBroker::pause_next`"]
 pub struct Scope {
     api: Option<ApiKey>,
@@ -25,6 +26,7 @@ pub struct Scope {
     transactional_id: Option<String>,
     client_id: Option<String>,
     node: Option<NodeId>,
+    connection: Option<ConnectionId>,
     pub(super) nth: Option<u64>,
     pub(super) times: Option<u64>,
     pub(super) probability: Option<f64>,
@@ -94,6 +96,12 @@ impl Scope {
         self
     }
 
+    /// Only requests on this connection: of an [`Entry`](crate::Entry), say.
+    pub fn connection(mut self, connection: ConnectionId) -> Self {
+        self.connection = Some(connection);
+        self
+    }
+
     /// From the `n`th request of this scope on, counted from 1; and once, unless [`times`](Self::times) says otherwise.
     ///
     /// # Panics
@@ -122,8 +130,24 @@ impl Scope {
         self
     }
 
+    /// The same of another API.
+    pub(crate) fn of(mut self, api: ApiKey) -> Self {
+        self.api = Some(api);
+        self
+    }
+
+    /// Whether it says how many, not only which.
+    pub(crate) fn counts(&self) -> bool {
+        self.nth.is_some() || self.times.is_some() || self.probability.is_some()
+    }
+
+    /// Whether a request of this API can be in the scope.
+    pub(crate) fn may_hold(&self, api_key: i16) -> bool {
+        self.api.is_none_or(|api| api.key() == api_key)
+    }
+
     /// Whether a request is in this scope; counts and draws are the rule's.
-    pub(super) fn holds(&self, asked: &Asked<'_>) -> bool {
+    pub(crate) fn holds(&self, asked: &Asked<'_>) -> bool {
         let subject = &asked.subject;
         let is_or = |wanted: &Option<String>, names: &[String]| match wanted {
             Some(wanted) => names.contains(wanted),
@@ -133,6 +157,7 @@ impl Scope {
             && self.versions.is_none_or(|(first, last)| (first..=last).contains(&asked.version))
             && self.client_id.as_deref().is_none_or(|id| id == asked.client_id)
             && self.node.is_none_or(|node| node == asked.node)
+            && self.connection.is_none_or(|connection| connection == asked.connection)
             && is_or(&self.group, &subject.groups)
             && is_or(&self.transactional_id, &subject.transactional_ids)
             && self.holds_partition(&subject.topics)
@@ -144,5 +169,32 @@ impl Scope {
         }
         let mut named = topics.iter().filter(|(name, _)| self.topic.as_ref().is_none_or(|topic| topic == name));
         named.any(|(_, partitions)| self.partition.is_none_or(|partition| partitions.contains(&partition)))
+    }
+}
+
+/// What was said of it and no more: `Produce topic=orders nth=2`.
+impl fmt::Debug for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.api {
+            Some(api) => write!(f, "{api:?}")?,
+            None => f.write_str("any request")?,
+        }
+        if let Some((first, last)) = self.versions {
+            write!(f, " v{first}..={last}")?;
+        }
+        let mut part = |name: &str, value: Option<String>| match value {
+            Some(value) => write!(f, " {name}={value}"),
+            None => Ok(()),
+        };
+        part("topic", self.topic.clone())?;
+        part("partition", self.partition.map(|partition| partition.to_string()))?;
+        part("group", self.group.clone())?;
+        part("transactional_id", self.transactional_id.clone())?;
+        part("client_id", self.client_id.clone())?;
+        part("node", self.node.map(|node| node.to_string()))?;
+        part("connection", self.connection.map(|connection| connection.0.to_string()))?;
+        part("nth", self.nth.map(|nth| nth.to_string()))?;
+        part("times", self.times.map(|times| times.to_string()))?;
+        part("probability", self.probability.map(|probability| probability.to_string()))
     }
 }

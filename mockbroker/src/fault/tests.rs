@@ -8,7 +8,7 @@ use crate::wire::api_key::ApiKey;
 fn asked(api: ApiKey, shape: impl FnOnce(&mut Subject)) -> Asked<'static> {
     let mut subject = Subject::default();
     shape(&mut subject);
-    Asked { api_key: api.key(), version: 9, client_id: "app", node: NodeId(0), subject }
+    Asked { api_key: api.key(), version: 9, client_id: "app", node: NodeId(0), connection: ConnectionId(0), subject }
 }
 
 fn write(topic: &str, partitions: &[i32]) -> Asked<'static> {

@@ -102,6 +102,16 @@ impl GroupCoordinator {
         self.classic.get(group_id.as_bytes()).map(ClassicGroup::describe)
     }
 
+    /// The generation of a classic group. No API tells it to those who are not members.
+    pub(crate) fn generation_id(&self, group_id: &str) -> Option<i32> {
+        self.classic.get(group_id.as_bytes()).map(ClassicGroup::generation_id)
+    }
+
+    /// The offsets of a group that open transactions have: producer id, topic, partition, offset.
+    pub(crate) fn pending_offsets(&self, group_id: &str) -> impl Iterator<Item = (i64, &StrBytes, i32, i64)> {
+        self.hard.offsets().pending_of_group(group_id)
+    }
+
     /// Why [`GroupCoordinator::describe_classic`] found nothing, in Kafka's words.
     pub(crate) fn why_not_described(&self, group_id: &str) -> String {
         match self.group_type(group_id) {

@@ -61,6 +61,16 @@ impl Offsets {
             .any(|by_topic| by_topic.get(topic.as_bytes()).is_some_and(|offsets| offsets.contains_key(&partition)))
     }
 
+    /// The offsets of a group that open transactions have: producer id, topic, partition, offset.
+    pub(super) fn pending_of_group(&self, group_id: &str) -> impl Iterator<Item = (i64, &StrBytes, i32, i64)> {
+        self.pending.iter().flat_map(move |(producer_id, groups)| {
+            let by_topic = groups.get(group_id.as_bytes()).into_iter().flatten();
+            by_topic.flat_map(move |(topic, offsets)| {
+                offsets.iter().map(move |(partition, it)| (*producer_id, topic, *partition, it.value.offset))
+            })
+        })
+    }
+
     /// Whether an open transaction has offsets of this group.
     pub(super) fn has_open_transaction(&self, group_id: &str) -> bool {
         self.open_transactions.contains_key(group_id.as_bytes())

@@ -36,6 +36,16 @@ pub(crate) fn subject(request: &Request, topics: &Topics) -> Subject {
         Request::InitProducerId(request) => {
             found.subject.transactional_ids.extend(request.transactional_id.iter().map(|id| id.to_string()));
         }
+        Request::ConsumerGroupHeartbeat(request) => found.group(&request.group_id),
+        Request::ConsumerGroupDescribe(request) => request.group_ids.iter().for_each(|group| found.group(group)),
+        Request::DescribeTransactions(request) => {
+            found.subject.transactional_ids.extend(request.transactional_ids.iter().map(|id| id.to_string()));
+        }
+        Request::AddPartitionsToTxn(_)
+        | Request::AddOffsetsToTxn(_)
+        | Request::EndTxn(_)
+        | Request::TxnOffsetCommit(_)
+        | Request::WriteTxnMarkers(_) => found.transactions(request),
         _ => found.topic_administration(request),
     }
     found.subject
@@ -53,7 +63,7 @@ impl Finder<'_> {
 
     /// A topic by its name, or by its id where the name is empty.
     fn topic(&mut self, name: &TopicName, id: Uuid, partitions: impl IntoIterator<Item = i32>) {
-        let by_id = || Some(self.topics.by_id(TopicId(id))?.name().to_string());
+        let by_id = || Some(self.topics.name_now_or_before(TopicId(id))?.to_string());
         let name = if name.is_empty() { by_id() } else { Some(name.to_string()) };
         self.subject.topics.extend(name.map(|name| (name, partitions.into_iter().collect())));
     }
@@ -111,6 +121,39 @@ impl Finder<'_> {
                 self.group(&request.group_id);
                 for topic in &request.topics {
                     self.topic(&topic.name, Uuid::nil(), topic.partitions.iter().map(|it| it.partition_index));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn transactions(&mut self, request: &Request) {
+        match request {
+            Request::AddPartitionsToTxn(request) => {
+                let old = (&request.v3_and_below_transactional_id, &request.v3_and_below_topics);
+                let new = request.transactions.iter().map(|it| (&it.transactional_id, &it.topics));
+                for (id, topics) in std::iter::once(old).chain(new).filter(|(id, _)| !id.is_empty()) {
+                    self.subject.transactional_ids.push(id.to_string());
+                    for topic in topics {
+                        self.topic(&topic.name, Uuid::nil(), topic.partitions.iter().copied());
+                    }
+                }
+            }
+            Request::AddOffsetsToTxn(request) => {
+                self.subject.transactional_ids.push(request.transactional_id.to_string());
+                self.group(&request.group_id);
+            }
+            Request::EndTxn(request) => self.subject.transactional_ids.push(request.transactional_id.to_string()),
+            Request::TxnOffsetCommit(request) => {
+                self.subject.transactional_ids.push(request.transactional_id.to_string());
+                self.group(&request.group_id);
+                for topic in &request.topics {
+                    self.topic(&topic.name, Uuid::nil(), topic.partitions.iter().map(|it| it.partition_index));
+                }
+            }
+            Request::WriteTxnMarkers(request) => {
+                for topic in request.markers.iter().flat_map(|marker| &marker.topics) {
+                    self.topic(&topic.name, Uuid::nil(), topic.partition_indexes.iter().copied());
                 }
             }
             _ => {}

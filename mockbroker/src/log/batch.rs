@@ -70,6 +70,19 @@ pub(crate) enum Compression {
     Zstd = 4,
 }
 
+impl Compression {
+    /// Kafka's name of the codec.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Gzip => "gzip",
+            Self::Snappy => "snappy",
+            Self::Lz4 => "lz4",
+            Self::Zstd => "zstd",
+        }
+    }
+}
+
 impl Batch {
     /// The batch that `bytes` is. `None` if it is shorter than a header or longer than a length field can say; the
     /// length field itself is not looked at.

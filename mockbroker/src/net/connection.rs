@@ -3,7 +3,7 @@
 //! Requests that have already arrived are handled before their answers are written together; nothing waits in here while
 //! a request is parked but the detection that the peer has gone.
 
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -36,31 +36,45 @@ pub(super) struct Connection<S> {
     registration: Registration,
     receiver: Receiver,
     outgoing: Outgoing,
+    /// The number in the journal of the request that waits.
+    waiting: Option<u64>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub(super) fn new(
         stream: S,
         node: NodeId,
-        client_address: IpAddr,
+        client: SocketAddr,
         engine: Arc<Engine>,
         registration: Registration,
         recycler: Arc<Recycler>,
     ) -> Self {
         let max_frame_bytes = engine.read(|state| state.cluster.settings().socket_request_max_bytes);
-        let origin = Origin { node, connection: registration.id, client_address };
+        let origin = Origin { node, connection: registration.id, client_address: client.ip() };
+        engine.connection_opened(registration.id, node, client);
         let receiver = Receiver::new(max_frame_bytes, recycler);
-        Self { stream, engine, origin, registration, receiver, outgoing: Outgoing::default() }
+        Self { stream, engine, origin, registration, receiver, outgoing: Outgoing::default(), waiting: None }
     }
 
     /// Serves the connection until it ends, and says why it ended.
     pub(super) async fn run(mut self) {
         let connection = self.origin.connection.0;
-        match self.serve().await {
+        let end = self.serve().await;
+        match &end {
             End::Peer => tracing::debug!(connection, "the peer closed"),
             End::Broken(error) => tracing::debug!(connection, %error, "the connection broke"),
             End::Ours(close) => tracing::warn!(connection, "closed: {close}"),
         }
+        match &end {
+            End::Peer | End::Broken(_) => self.engine.record_gone(self.waiting),
+            End::Ours(close) => self.engine.record_close(self.waiting, close),
+        }
+        let why = match end {
+            End::Peer => "the client closed it".to_owned(),
+            End::Broken(error) => format!("it broke: {error}"),
+            End::Ours(close) => format!("closed: {close}"),
+        };
+        self.engine.connection_closed(self.origin.connection, &why);
     }
 
     async fn serve(&mut self) -> End {
@@ -80,14 +94,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             Err(close) => return self.close(close).await,
         };
-        self.registration.active(self.engine.now());
-        match self.handle(frame) {
+        let now = self.engine.now();
+        self.registration.active(now);
+        let (recorded, mark) = (self.engine.to_record(&frame.bytes), self.outgoing.mark());
+        let handled = self.handle(frame);
+        if let Some(bytes) = recorded {
+            let answer = self.outgoing.frame_since(mark);
+            let is_answered = answer.is_some();
+            let number = self.engine.record(self.origin.connection, now, bytes, answer);
+            self.waiting = number.filter(|_| !is_answered);
+        }
+        match handled {
+            Ok(None) if self.waiting.is_some() => self.engine.record_no_answer(self.waiting.take()),
             Ok(None) => {}
             Ok(Some((header, outcome))) => {
                 self.write_out().await?;
-                if let Some(response) = self.conclude(&header, outcome).await? {
-                    table::encode(&header, &response, &mut self.outgoing)?;
-                }
+                self.answer_later(&header, outcome).await?;
             }
             Err(close) => return self.close(close).await,
         }
@@ -118,6 +140,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             later => return Ok(Some((header, later))),
         }
         Ok(None)
+    }
+
+    /// Answers a request that has to wait, when it has waited.
+    async fn answer_later(&mut self, header: &RequestHeader, outcome: Outcome) -> Result<(), End> {
+        let response = self.conclude(header, outcome).await?;
+        let mark = self.outgoing.mark();
+        if let Some(response) = response {
+            table::encode(header, &response, &mut self.outgoing)?;
+        }
+        match self.outgoing.frame_since(mark) {
+            Some(answer) => self.engine.record_answer(self.waiting.take(), answer),
+            None => self.engine.record_no_answer(self.waiting.take()),
+        }
+        Ok(())
     }
 
     /// Waits for whatever a request has to wait for; its answer, if it has one.

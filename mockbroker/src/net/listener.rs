@@ -187,10 +187,9 @@ async fn accept(socket: Arc<Socket>, service: Service) {
         };
         // Answers are written whole; there is nothing to gather by waiting. A connection that is already gone shows soon.
         drop(stream.set_nodelay(true));
-        let registration = registry.register(node, engine.now());
+        let registration = registry.register(node, engine.now(), engine.change_bell());
         let id = registration.id;
-        let connection =
-            Connection::new(stream, node, peer.ip(), Arc::clone(&engine), registration, Arc::clone(&recycler));
+        let connection = Connection::new(stream, node, peer, Arc::clone(&engine), registration, Arc::clone(&recycler));
         registry.runs_as(id, tokio::spawn(connection.run()).abort_handle());
     }
 }

@@ -7,6 +7,7 @@ use dashmap::DashMap;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
+use crate::engine::changes::Changes;
 use crate::time::Timestamp;
 use crate::types::{ConnectionId, NodeId};
 
@@ -36,17 +37,20 @@ pub(super) struct Registration {
     registry: Arc<Registry>,
     pub(super) id: ConnectionId,
     last_active_ms: Arc<AtomicI64>,
+    /// Tells the waiters of the test.
+    changes: Changes,
 }
 
 impl Registry {
     /// Enters a new connection to `node`.
-    pub(super) fn register(self: &Arc<Self>, node: NodeId, now: Timestamp) -> Registration {
+    pub(super) fn register(self: &Arc<Self>, node: NodeId, now: Timestamp, changes: Changes) -> Registration {
         let id = ConnectionId(self.next_id.fetch_add(1, Ordering::Relaxed));
         let last_active_ms = Arc::new(AtomicI64::new(now.as_millis()));
         tracing::debug!(%node, connection = id.0, "accepted");
         let entry = Entry { node, last_active_ms: Arc::clone(&last_active_ms), task: None, is_doomed: false };
         self.connections.insert(id, entry);
-        Registration { registry: Arc::clone(self), id, last_active_ms }
+        changes.note();
+        Registration { changes, registry: Arc::clone(self), id, last_active_ms }
     }
 
     /// Remembers the task of a connection.
@@ -128,5 +132,6 @@ impl Drop for Registration {
     fn drop(&mut self) {
         self.registry.connections.remove(&self.id);
         self.registry.one_ended.notify_waiters();
+        self.changes.note();
     }
 }

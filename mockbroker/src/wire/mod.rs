@@ -8,3 +8,4 @@ pub(crate) mod outgoing;
 pub(crate) mod request;
 pub mod schema;
 pub(crate) mod subject;
+pub(crate) mod value;

@@ -35,6 +35,40 @@ pub(crate) struct FrameStart {
     len: usize,
 }
 
+/// A frame that waits to be written, piece by piece: each as it lies here, and the bytes that it shares if it does.
+#[derive(Debug)]
+pub(crate) struct Pieces<'a> {
+    outgoing: &'a Outgoing,
+    part: usize,
+    /// Where it begins in its first piece.
+    first: usize,
+}
+
+impl<'a> Pieces<'a> {
+    /// The frame, if it is in one piece.
+    #[inline]
+    pub(crate) fn whole(&self) -> Option<&'a [u8]> {
+        (self.part == self.outgoing.parts.len()).then(|| &self.outgoing.tail[self.first..])
+    }
+}
+
+impl<'a> Iterator for Pieces<'a> {
+    type Item = (&'a [u8], Option<&'a Bytes>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let first = std::mem::take(&mut self.first);
+        let part = self.outgoing.parts.get(self.part);
+        let piece = match part {
+            Some(Part::Own(bytes)) => (&bytes[first..], None),
+            Some(Part::Shared(bytes)) => (&bytes[..], Some(bytes)),
+            None if self.part == self.outgoing.parts.len() => (&self.outgoing.tail[first..], None),
+            None => return None,
+        };
+        self.part += 1;
+        Some(piece)
+    }
+}
+
 impl Outgoing {
     /// How many bytes wait.
     pub(crate) fn len(&self) -> usize {
@@ -60,6 +94,18 @@ impl Outgoing {
         };
         owner[start.position..start.position + size_of::<i32>()].copy_from_slice(&field);
         Ok(())
+    }
+
+    /// Where the next frame will begin.
+    pub(crate) fn mark(&self) -> FrameStart {
+        FrameStart { part: self.parts.len(), position: self.tail.len(), len: self.len }
+    }
+
+    /// What was put since `start`, but for the length field of the frame there; `None` if nothing was. Nothing may have been
+    /// written to the socket since.
+    pub(crate) fn frame_since(&self, start: FrameStart) -> Option<Pieces<'_>> {
+        let first = start.position + size_of::<i32>();
+        (self.len > start.len).then_some(Pieces { outgoing: self, part: start.part, first })
     }
 
     /// Takes back all that was put since `start`.
@@ -178,6 +224,24 @@ mod tests {
             for step in [1, 5, usize::MAX] {
                 assert_eq!(drained(framed(&payload), step), one.repeat(2), "payload of {size}, steps of {step}");
             }
+        }
+    }
+
+    #[test]
+    fn a_frame_can_be_seen_before_it_is_written_without_its_length() {
+        for size in [0, 1, COPY_BELOW_BYTES] {
+            let payload = Bytes::from(vec![1; size]);
+            let mut outgoing = framed(&payload);
+            let start = outgoing.mark();
+            assert!(outgoing.frame_since(start).is_none());
+            outgoing.begin_frame();
+            outgoing.put(|tail| tail.put_u8(7));
+            outgoing.put_shared(payload.clone());
+            let pieces = outgoing.frame_since(start).expect("a frame");
+            assert_eq!(pieces.whole().is_some(), size < COPY_BELOW_BYTES);
+            let pieces: Vec<_> = pieces.collect();
+            assert_eq!(pieces.iter().flat_map(|(bytes, _)| bytes.to_vec()).count(), size + 1);
+            assert_eq!(pieces.iter().filter(|(_, shared)| shared.is_some()).count(), usize::from(size > 1));
         }
     }
 

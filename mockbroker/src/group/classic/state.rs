@@ -144,6 +144,11 @@ impl ClassicGroup {
     }
 
     /// Whether nobody is a member. Ids that were given out do not count.
+    pub(crate) fn generation_id(&self) -> i32 {
+        self.generation_id
+    }
+
+    /// Whether it has no member.
     pub(crate) fn is_empty(&self) -> bool {
         self.state == ClassicState::Empty
     }

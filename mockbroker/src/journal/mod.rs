@@ -1,0 +1,20 @@
+//! What was asked and what became of it: every request of a cluster, the last ones at hand. Sees frames, never state.
+//!
+//! On the way of a request the journal only keeps bytes; they are decoded when somebody asks. What is kept is bounded by a
+//! number of requests and of bytes, the oldest go first, and a count that would have needed them says so.
+//!
+//! - `ring`: what is kept; `entry`: one request, as a test sees it; `render`: as one line
+//! - `query`: the public face: filters, counts, waiting
+
+mod entry;
+mod query;
+mod render;
+mod ring;
+
+#[cfg(test)]
+mod tests;
+
+pub use self::entry::{Decision, Entry};
+pub use self::query::Journal;
+pub(crate) use self::query::{Found, Source};
+pub(crate) use self::ring::{Fate, Peer, Ring};

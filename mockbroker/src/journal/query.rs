@@ -1,0 +1,320 @@
+//! The public face of the journal: which requests, how many, and waiting for them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::RangeBounds;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::entry::{Decision, Entry};
+use crate::fault::{Scope, on_any};
+use crate::types::{ConnectionId, NodeId};
+use crate::wait::{Watched, until};
+use crate::wire::api_key::ApiKey;
+
+/// Where the requests are: the engine.
+pub(crate) trait Source: Watched {
+    /// The requests of `scope` from number `since` on.
+    fn entries(&self, since: u64, scope: &Scope) -> Found;
+    /// Every request is kept; it was not switched off.
+    fn is_kept(&self) -> bool;
+}
+
+/// What the ring had.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) entries: Vec<Entry>,
+    /// How many of the broker's requests are forgotten.
+    pub(crate) forgotten: u64,
+    /// The number of the next request.
+    pub(crate) next: u64,
+}
+
+/// What clients have asked of a broker: all of it, or what the filters leave. Made by [`MockBroker::journal`].
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// use mockbroker::{ApiKey, MockBroker};
+///
+/// let broker = MockBroker::builder().topic("orders", 1).start().await;
+/// // ... the code under test runs ...
+/// assert_eq!(broker.journal().produce().topic("orders").count(), 0);
+/// assert_eq!(broker.journal().api(ApiKey::EndTxn).failed_with(51).count(), 0, "no CONCURRENT_TRANSACTIONS");
+/// println!("{}", broker.journal().text()); // a line for each request
+/// # }
+/// ```
+///
+/// The last 10,000 requests are kept, or as many as fit into 16 MiB. A question that what was forgotten may have changed
+/// the answer of panics and says so; [`since`](Self::since) asks about less.
+///
+/// [`MockBroker::journal`]: crate::MockBroker::journal
+#[derive(Clone)]
+#[must_use = "it does nothing until it is asked for something"]
+pub struct Journal {
+    source: Arc<dyn Source>,
+    scope: Scope,
+    since: u64,
+    outcome: Option<Outcome>,
+    patience: Option<Duration>,
+}
+
+/// What has become of a request, as far as a filter cares.
+#[derive(Clone, Debug)]
+enum Outcome {
+    Answered,
+    Ok,
+    FailedWith(i16),
+    HitBy(String),
+    Waits,
+}
+
+impl Outcome {
+    fn is_of(&self, entry: &Entry) -> bool {
+        match self {
+            Self::Answered => entry.decision() == Decision::Answered,
+            Self::Ok => entry.decision() == Decision::Answered && entry.errors().is_empty(),
+            Self::FailedWith(code) => entry.errors().contains(code),
+            Self::HitBy(name) => entry.faults().contains(name),
+            Self::Waits => entry.decision() == Decision::Waits,
+        }
+    }
+}
+
+/// Which requests.
+impl Journal {
+    pub(crate) fn new(source: Arc<dyn Source>) -> Self {
+        Self { source, scope: on_any(), since: 0, outcome: None, patience: None }
+    }
+
+    /// Only requests of this API.
+    pub fn api(self, api: ApiKey) -> Self {
+        let scope = self.scope.clone().of(api);
+        self.matching(scope)
+    }
+
+    /// Only Produce.
+    pub fn produce(self) -> Self {
+        self.api(ApiKey::Produce)
+    }
+
+    /// Only Fetch.
+    pub fn fetch(self) -> Self {
+        self.api(ApiKey::Fetch)
+    }
+
+    /// Only Metadata.
+    pub fn metadata(self) -> Self {
+        self.api(ApiKey::Metadata)
+    }
+
+    /// Only OffsetCommit.
+    pub fn offset_commit(self) -> Self {
+        self.api(ApiKey::OffsetCommit)
+    }
+
+    /// Only requests of this scope, which is that of faults; it replaces what was said before of API, topic and so on.
+    ///
+    /// # Panics
+    ///
+    /// If it says how many ([`Scope::nth`] and its like): a journal is asked for all.
+    pub fn matching(mut self, scope: Scope) -> Self {
+        assert!(
+            !scope.counts(),
+            "a journal is asked for all requests of a scope: leave out nth, times and probability"
+        );
+        self.scope = scope;
+        self
+    }
+
+    /// Only at these versions of the API.
+    pub fn versions(self, versions: impl RangeBounds<i16>) -> Self {
+        let scope = self.scope.clone().versions(versions);
+        self.matching(scope)
+    }
+
+    /// Only requests that name this topic.
+    pub fn topic(self, name: impl Into<String>) -> Self {
+        let scope = self.scope.clone().topic(name);
+        self.matching(scope)
+    }
+
+    /// Only requests that name a partition of this number.
+    pub fn partition(self, partition: i32) -> Self {
+        let scope = self.scope.clone().partition(partition);
+        self.matching(scope)
+    }
+
+    /// Only requests that name this group.
+    pub fn group(self, group_id: impl Into<String>) -> Self {
+        let scope = self.scope.clone().group(group_id);
+        self.matching(scope)
+    }
+
+    /// Only requests that name this transactional id.
+    pub fn transactional_id(self, transactional_id: impl Into<String>) -> Self {
+        let scope = self.scope.clone().transactional_id(transactional_id);
+        self.matching(scope)
+    }
+
+    /// Only requests of clients with this `client.id`.
+    pub fn client_id(self, client_id: impl Into<String>) -> Self {
+        let scope = self.scope.clone().client_id(client_id);
+        self.matching(scope)
+    }
+
+    /// Only requests to this node.
+    pub fn node(self, node: NodeId) -> Self {
+        let scope = self.scope.clone().node(node);
+        self.matching(scope)
+    }
+
+    /// Only requests on this connection.
+    pub fn connection(self, connection: ConnectionId) -> Self {
+        let scope = self.scope.clone().connection(connection);
+        self.matching(scope)
+    }
+
+    /// Only requests from this number on: what [`mark`](Self::mark) said before something began.
+    pub fn since(mut self, number: u64) -> Self {
+        self.since = number;
+        self
+    }
+
+    /// Only requests that were answered.
+    pub fn answered(self) -> Self {
+        self.with(Outcome::Answered)
+    }
+
+    /// Only requests that were answered without any error.
+    pub fn succeeded(self) -> Self {
+        self.with(Outcome::Ok)
+    }
+
+    /// Only requests whose answer has this error code, wherever the API has room for one.
+    pub fn failed_with(self, code: i16) -> Self {
+        self.with(Outcome::FailedWith(code))
+    }
+
+    /// Only requests that met the fault of this name.
+    pub fn hit_by(self, fault: impl Into<String>) -> Self {
+        self.with(Outcome::HitBy(fault.into()))
+    }
+
+    /// Only requests that wait for their answer.
+    pub fn waiting(self) -> Self {
+        self.with(Outcome::Waits)
+    }
+
+    /// How long [`wait_for`](Self::wait_for) waits, in real time, instead of what the broker was built with.
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = Some(patience);
+        self
+    }
+
+    fn with(mut self, outcome: Outcome) -> Self {
+        self.outcome = Some(outcome);
+        self
+    }
+}
+
+/// What is asked of them. Every question
+///
+/// # Panics
+///
+/// if the broker was built without a journal, or has forgotten requests that the answer may depend on.
+impl Journal {
+    /// The number that the next request of the broker will have, for [`since`](Self::since).
+    pub fn mark(&self) -> u64 {
+        self.source.entries(u64::MAX, &on_any()).next
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.entries().len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.entries().is_empty()
+    }
+
+    /// All of them, in the order in which it was decided what becomes of them, or that they wait.
+    pub fn entries(&self) -> Vec<Entry> {
+        let found = self.look(self.since);
+        found.entries.into_iter().filter(|entry| self.holds(entry)).collect()
+    }
+
+    /// The last one.
+    pub fn last(&self) -> Option<Entry> {
+        self.entries().pop()
+    }
+
+    /// One line for each, the same in every run of the same test: for `insta`, and for reading.
+    pub fn text(&self) -> String {
+        self.entries().iter().map(|entry| format!("{entry}\n")).collect()
+    }
+
+    /// Waits until there are `count` of them, and returns all that there are then. Safe to drop.
+    ///
+    /// ```no_run
+    /// # async fn test(broker: mockbroker::MockBroker) {
+    /// let commits = broker.journal().offset_commit().group("billing").succeeded().wait_for(2).await;
+    /// assert_eq!(commits[0].client_id(), "billing-1");
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If they do not come within the patience, with the broker's report.
+    pub async fn wait_for(&self, count: usize) -> Vec<Entry> {
+        let what = format!("{count} requests of {self:?}");
+        let (mut from, mut held) = (self.since, BTreeMap::new());
+        until(&*self.source, self.patience, &what, || {
+            let found = self.look(from);
+            from = found.next;
+            for entry in found.entries {
+                // What it comes to is still open: it is looked at again.
+                if self.outcome.is_some() && entry.decision() == Decision::Waits {
+                    from = from.min(entry.number());
+                }
+                if self.holds(&entry) {
+                    held.insert(entry.number(), entry);
+                } else {
+                    held.remove(&entry.number());
+                }
+            }
+            (held.len() >= count).then(|| std::mem::take(&mut held).into_values().collect())
+        })
+        .await
+    }
+
+    fn look(&self, since: u64) -> Found {
+        assert!(self.source.is_kept(), "this broker was built without a journal");
+        let found = self.source.entries(since, &self.scope);
+        assert!(
+            found.forgotten <= since,
+            "the first {} requests are forgotten: the journal keeps the last 10,000, or 16 MiB of them; ask for less, \
+             with since(mark)",
+            found.forgotten
+        );
+        found
+    }
+
+    fn holds(&self, entry: &Entry) -> bool {
+        self.outcome.as_ref().is_none_or(|outcome| outcome.is_of(entry))
+    }
+}
+
+impl fmt::Debug for Journal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Journal");
+        shown.field("scope", &self.scope);
+        if self.since > 0 {
+            shown.field("since", &self.since);
+        }
+        if let Some(outcome) = &self.outcome {
+            shown.field("outcome", outcome);
+        }
+        shown.finish()
+    }
+}

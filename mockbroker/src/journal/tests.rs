@@ -1,0 +1,101 @@
+//! What the ring keeps, and what it forgets.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use bytes::{BufMut, Bytes};
+
+use super::*;
+use crate::time::Timestamp;
+use crate::types::{ConnectionId, NodeId};
+use crate::wire::outgoing::Outgoing;
+
+const CONNECTION: ConnectionId = ConnectionId(3);
+
+fn at(millis: i64) -> Timestamp {
+    Timestamp::from_millis(millis)
+}
+
+/// A Metadata request v9 of "me" with so many bytes after its header.
+fn request(size: usize) -> Bytes {
+    let mut frame = vec![0, 3, 0, 9, 0, 0, 0, 7, 0, 2, b'm', b'e', 0];
+    frame.resize(frame.len() + size, 0);
+    frame.into()
+}
+
+/// A frame of one small piece, or with a shared one.
+fn answer(shared: usize) -> Outgoing {
+    let mut outgoing = Outgoing::default();
+    let start = outgoing.begin_frame();
+    outgoing.put(|tail| tail.put_slice(b"answer"));
+    outgoing.put_shared(Bytes::from(vec![7; shared]));
+    outgoing.end_frame(start).unwrap();
+    outgoing
+}
+
+fn push(ring: &mut Ring, size: usize, shared: usize) -> u64 {
+    let outgoing = answer(shared);
+    let start = Outgoing::default().mark();
+    ring.push(CONNECTION, at(5), request(size), outgoing.frame_since(start))
+}
+
+fn entry(ring: &Ring, number: u64) -> Entry {
+    let (number, record) = ring.since(number).next().unwrap();
+    Entry::new(number, record.clone(), ring.peers().get(&record.connection).cloned())
+}
+
+#[test]
+fn a_request_is_kept_with_its_answer_whole_or_in_pieces() {
+    for shared in [0, 100, 100_000] {
+        let mut ring = Ring::default();
+        let number = push(&mut ring, 20_000, shared);
+        let entry = entry(&ring, number);
+        assert_eq!(entry.request_bytes(), request(20_000));
+        assert_eq!(entry.answer_bytes().unwrap(), [&b"answer"[..], &vec![7; shared]].concat());
+        assert_eq!((entry.client_id(), entry.correlation_id(), entry.decision()), ("me", 7, Decision::Answered));
+    }
+}
+
+#[test]
+fn what_is_kept_is_bounded_and_what_is_not_is_counted() {
+    let mut ring = Ring::default();
+    for _ in 0..10_007 {
+        push(&mut ring, 0, 0);
+    }
+    assert_eq!((ring.forgotten(), ring.next_number(), ring.since(0).count()), (7, 10_007, 10_000));
+    // Two of them are more than 16 MiB: of such there is always the last one.
+    let number = push(&mut ring, 0, 10 << 20);
+    assert_eq!(ring.since(number).count(), 1);
+    let last = push(&mut ring, 0, 10 << 20);
+    assert_eq!((ring.forgotten(), ring.since(0).count()), (last, 1));
+    push(&mut ring, 17 << 20, 0);
+    assert_eq!(ring.since(0).count(), 1);
+}
+
+#[test]
+fn a_request_that_waits_is_there_and_ends_later() {
+    let mut ring = Ring::default();
+    ring.opened(CONNECTION, NodeId(1), SocketAddr::from((Ipv4Addr::LOCALHOST, 4242)), at(1));
+    ring.hit(CONNECTION, "held");
+    let number = ring.push(CONNECTION, at(5), request(0), None);
+    assert_eq!(entry(&ring, number).to_string(), "c3 n1 me Metadata v9 -> waits [held]");
+    assert_eq!(entry(&ring, number).took(), None);
+    ring.decide(number, at(25), Fate::Closed("of a fault".into()));
+    let ended = entry(&ring, number);
+    assert_eq!(ended.to_string(), "c3 n1 me Metadata v9 -> closed: of a fault [held]");
+    assert_eq!(ended.took().unwrap().as_millis(), 20);
+    // The next request of the connection has met nothing.
+    let number = ring.push(CONNECTION, at(30), request(0), None);
+    assert!(entry(&ring, number).faults().is_empty());
+}
+
+#[test]
+fn bytes_that_are_no_request_are_kept_as_they_are() {
+    let mut ring = Ring::default();
+    for bytes in [&b""[..], b"G", b"\x00\x63\x00\x01\x00", b"\x00\x03"] {
+        let number = ring.push(CONNECTION, at(0), Bytes::from_static(bytes), None);
+        ring.decide(number, at(0), Fate::Closed("no".into()));
+        let entry = entry(&ring, number);
+        assert!(entry.request().is_null() && entry.answer().is_none());
+        assert!(entry.to_string().ends_with("-> closed: no"), "{entry}");
+    }
+}

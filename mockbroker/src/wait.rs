@@ -1,0 +1,44 @@
+//! Waiting for a state instead of sleeping: look, and look again whenever something has changed.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+/// Something whose changes can be waited for.
+pub(crate) trait Watched: Send + Sync {
+    /// Changes whenever the state may have.
+    fn changes(&self) -> watch::Receiver<u64>;
+    /// How long a waiter waits, in real time.
+    fn patience(&self) -> Duration;
+    /// What is so now, for whoever waited in vain.
+    fn report(&self) -> String;
+}
+
+/// Returns what `look` finds, as soon as it finds something. Safe to drop.
+///
+/// # Panics
+///
+/// If it finds nothing for as long as `watched` is patient: with `what` was waited for, and the report.
+pub(crate) async fn until<T>(
+    watched: &(impl Watched + ?Sized),
+    patience: Option<Duration>,
+    what: &str,
+    mut look: impl FnMut() -> Option<T>,
+) -> T {
+    let mut changes = watched.changes();
+    let patience = patience.unwrap_or_else(|| watched.patience());
+    let search = async {
+        loop {
+            changes.borrow_and_update();
+            if let Some(found) = look() {
+                return found;
+            }
+            let changed = changes.changed().await.is_ok();
+            assert!(changed, "what is waited for is borrowed, so it cannot be gone");
+        }
+    };
+    match tokio::time::timeout(patience, search).await {
+        Ok(found) => found,
+        Err(_) => panic!("waited {patience:?} in vain: {what}\n\n{}", watched.report()),
+    }
+}
