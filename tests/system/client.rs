@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_kafka::{Acks, Compression, Kafka, Offset, Record, Written};
-use mockbroker::MockBroker;
+use mockbroker::{ApiKey, MockBroker};
 use system_tests::api::{DELETE_TOPICS, FETCH};
 use system_tests::batch::Batch;
 use system_tests::raw::Raw;
@@ -126,7 +126,10 @@ async fn a_consumer_starts_where_it_is_told() {
         let consumer = kafka.assigned_consumer().assign("t", 0, offset).build().await.expect("assigned");
         assert_eq!(consumer.recv().await.expect("no error").expect("open").offset(), expected);
     }
+    let asked = broker.journal().api(ApiKey::ListOffsets).succeeded();
+    let asked = asked.since(broker.journal().mark());
     let consumer = kafka.assigned_consumer().assign("t", 0, Offset::Latest).build().await.expect("assigned");
+    asked.wait_for(1).await;
     producer.send(Record::to("t").value("late")).await.expect("room").await.expect("acknowledged");
     assert!(consumer.recv().await.expect("no error").expect("open").offset() >= 5);
 }
