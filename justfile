@@ -5,7 +5,7 @@
 pre-commit: fmt-check lint unit tidy
 
 # What CI runs.
-ci: test fmt-check lint features doc hostile-million fidelity-kafka group-version-kafka leaders-kafka security-kafka capture foreign rebalance transactions tools evidence suites
+ci: test fmt-check lint features doc hostile-million fidelity-kafka group-version-kafka leaders-kafka security-kafka capture stores foreign rebalance transactions tools evidence suites
 
 # The README's command: everything that needs no other program.
 test:
@@ -77,6 +77,10 @@ system:
 # A long run of produce and group consume while connections break and members come and go (about ten minutes).
 unrest-long:
     UNREST_RECORDS=400000 cargo test --profile quick -p system-tests --test system unrest
+
+# Offsets in the program's own database: SQLite, and a PostgreSQL of its own (Debian's package `postgresql`).
+stores:
+    tests/stores/run
 
 # What a stranger can send.
 hostile:

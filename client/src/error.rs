@@ -200,6 +200,13 @@ pub enum Error {
         partition: i32,
     },
 
+    /// The program's store of offsets refused the partition: another member claimed it for a later generation of the group.
+    #[error("the store of offsets refused a partition: {reason}")]
+    OffsetStore {
+        /// What the store said.
+        reason: Arc<str>,
+    },
+
     /// The open transaction can only be aborted. The producer can begin another one after that.
     #[error("the transaction can only be aborted: {cause}")]
     TransactionFailed {

@@ -73,6 +73,7 @@ mod progress;
 mod record;
 mod retry;
 mod security;
+pub mod store;
 mod wire;
 
 #[cfg(feature = "tls")]

@@ -87,8 +87,9 @@ const CLIENT: Arrows = &[
     ("conn", &["codes", "config", "error", "retry", "security", "wire"]),
     ("cluster", &["codes", "config", "conn", "error", "retry", "wire"]),
     ("progress", &["record"]),
+    ("store", &["error", "progress", "record"]),
     ("producer", &["batch", "cluster", "codes", "config", "error", "progress", "record", "retry", "wire"]),
-    ("consumer", &["batch", "cluster", "codes", "config", "error", "progress", "record", "retry", "wire"]),
+    ("consumer", &["batch", "cluster", "codes", "config", "error", "progress", "record", "retry", "store", "wire"]),
     ("admin", &["cluster", "codes", "config", "error", "retry", "wire"]),
     ("exactly_once", &["consumer", "error", "producer", "progress", "record", "retry"]),
     (

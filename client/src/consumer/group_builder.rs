@@ -10,12 +10,14 @@ use super::{
     positions::Positions,
     rebalance::Listener,
     shared::Shared,
+    starts,
     subscription::{Pattern, Subscription},
 };
 use crate::{
     cluster::Cluster,
     config::{Assignor, ConsumerConfig, GroupConfig, GroupProtocol, IsolationLevel, OffsetReset},
     error::{Error, Result},
+    store::{OffsetStore, Starts},
 };
 
 /// Builds a [`Consumer`]. Every setting is documented at its field of [`GroupConfig`] or [`ConsumerConfig`].
@@ -28,12 +30,22 @@ pub struct ConsumerBuilder {
     topics: BTreeSet<Arc<str>>,
     pattern: Option<String>,
     listener: Option<Listener>,
+    starts: Option<Starting>,
+}
+
+/// A store, of which there is nothing to print.
+struct Starting(Arc<dyn Starts>);
+
+impl std::fmt::Debug for Starting {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("OffsetStore")
+    }
 }
 
 impl ConsumerBuilder {
     pub(crate) fn new(cluster: Cluster, group_id: Arc<str>) -> Self {
         let (config, group) = (ConsumerConfig::default(), GroupConfig::new(group_id));
-        Self { cluster, config, group, topics: BTreeSet::new(), pattern: None, listener: None }
+        Self { cluster, config, group, topics: BTreeSet::new(), pattern: None, listener: None, starts: None }
     }
 
     /// Subscribes to topics, besides those that were named before.
@@ -63,6 +75,16 @@ impl ConsumerBuilder {
         Fut: Future<Output = ()> + Send + 'static,
     {
         self.listener = Some(Listener::new(listener));
+        self
+    }
+
+    /// Begins where a [store](crate::store) says, at every assignment, and claims the partitions there for this member. Where the
+    /// store has no offset yet, the group's committed one counts, and then `auto.offset.reset`.
+    ///
+    /// While the database fails the partitions are not read. A member that the store refuses gets [`Error::OffsetStore`] from
+    /// its next call: another member is ahead of it.
+    pub fn offset_store(mut self, store: impl OffsetStore) -> Self {
+        self.starts = Some(Starting(Arc::new(store)));
         self
     }
 
@@ -156,7 +178,11 @@ impl ConsumerBuilder {
     ///
     /// Dropping the future is safe: there is no consumer then.
     pub async fn build(self) -> Result<Consumer> {
-        let Self { cluster, config, mut group, topics, pattern, listener } = self;
+        let Self { cluster, config, mut group, topics, pattern, listener, starts } = self;
+        let listener = match starts {
+            Some(Starting(starts)) => Some(starts::listener(starts, listener)),
+            None => listener,
+        };
         config.check(cluster.config().request_timeout)?;
         group.check()?;
         if group.commit_interval.is_some() {

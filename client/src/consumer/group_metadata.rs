@@ -2,12 +2,15 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Consumer, ConsumerBatch, ConsumerRecord, Offset, group::Group, record::Source, shared::Shared};
+use super::{
+    Consumer, ConsumerBatch, ConsumerRecord, Offset, RecordView, group::Group, record::Source, shared::Shared,
+};
 use crate::{
     config::IsolationLevel,
     error::{Error, Result},
     progress::{Consumed, GroupMetadata, NextOffset},
     record::TopicPartition,
+    store::EffectKey,
 };
 
 impl Group {
@@ -103,6 +106,22 @@ impl ConsumerBatch {
 impl Consumed for ConsumerBatch {
     fn next_offsets(&self) -> Vec<NextOffset> {
         vec![next_offset(self.source(), self.next_offset(), self.leader_epoch())]
+    }
+}
+
+impl ConsumerRecord {
+    /// What names the effect of the record; see [`EffectKey`].
+    #[must_use]
+    pub fn effect_key(&self) -> EffectKey {
+        EffectKey { topic_id: self.topic_id(), partition: self.partition(), offset: self.offset() }
+    }
+}
+
+impl RecordView<'_> {
+    /// What names the effect of the record; see [`EffectKey`].
+    #[must_use]
+    pub fn effect_key(&self) -> EffectKey {
+        EffectKey { topic_id: self.topic_id(), partition: self.partition(), offset: self.offset() }
     }
 }
 

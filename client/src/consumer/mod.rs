@@ -22,6 +22,7 @@ mod rebalance;
 mod record;
 mod requests;
 pub(crate) mod shared;
+mod starts;
 mod subscription;
 
 pub use self::{

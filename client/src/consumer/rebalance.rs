@@ -40,6 +40,10 @@ impl Rebalance {
         Self { kind, partitions, group }
     }
 
+    pub(crate) fn group(&self) -> &Arc<Group> {
+        &self.group
+    }
+
     /// What happens.
     #[must_use]
     pub fn kind(&self) -> RebalanceKind {
