@@ -53,9 +53,10 @@ differential:
 wire:
     cargo test -p system-tests --test wire
 
-# Writes what is generated from the table of handlers anew: its snapshot and two tables of docs/COMPATIBILITY.md.
+# Writes what is generated from tables anew: that of the handlers, two of docs/COMPATIBILITY.md, client/PROPERTIES.md.
 tables:
     INSTA_UPDATE=always cargo test -p mockbroker advertised
+    INSTA_UPDATE=always cargo test -p async-kafka --lib properties
 
 # Writes down what a real Kafka answers now, in fixtures/wire. ONLY=groups takes only the programs whose names begin so.
 capture:

@@ -12,12 +12,13 @@ use crate::security::Sasl;
 use crate::security::Tls;
 use crate::{
     cluster::Cluster,
-    config::ClientConfig,
+    config::{ClientConfig, ConsumerConfig, GroupConfig, ProducerConfig},
     conn::transport::{Address, Stream, Transport},
     consumer::{AssignedConsumerBuilder, Consumer, ConsumerBuilder},
     error::{Error, Result},
     exactly_once::ExactlyOnce,
-    producer::{ProducerBuilder, TransactionalBuilder, TransactionalProducer},
+    producer::{ProducerBuilder, TransactionalBuilder, TransactionalProducer, partitioner::Partitioner},
+    properties::{self, PropertyNote, Read, Settings},
     retry::{Backoff, Retry},
 };
 
@@ -25,23 +26,94 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Kafka {
     cluster: Cluster,
+    defaults: Arc<Defaults>,
+}
+
+/// What producers and consumers begin with.
+#[derive(Debug)]
+struct Defaults {
+    producer: ProducerConfig,
+    partitioner: Arc<dyn Partitioner>,
+    transaction_timeout: Duration,
+    consumer: ConsumerConfig,
+    group: GroupConfig,
+}
+
+impl From<Settings> for Defaults {
+    fn from(settings: Settings) -> Self {
+        let Settings { producer, partitioner, transaction_timeout, consumer, group, .. } = settings;
+        Self { producer, partitioner, transaction_timeout, consumer, group }
+    }
 }
 
 impl Kafka {
     /// Begins a client: `"b1:9092,b2:9092"` are the brokers to ask first (`bootstrap.servers`).
     pub fn builder(bootstrap: impl Into<String>) -> KafkaBuilder {
-        KafkaBuilder { bootstrap: bootstrap.into(), config: ClientConfig::default(), transport: Transport::tcp() }
+        KafkaBuilder {
+            bootstrap: bootstrap.into(),
+            config: ClientConfig::default(),
+            transport: Transport::tcp(),
+            defaults: Settings::default().into(),
+            needs_token: false,
+        }
+    }
+
+    /// Begins a client by the names that Java's clients and librdkafka have for settings, as in a `.properties` file.
+    ///
+    /// Names of both are taken, of producers, consumers and admin clients alike; what is not given has Kafka's default. What
+    /// they say of producers and consumers is where [`producer`](Self::producer), [`transactional`](Self::transactional), [`consumer`](Self::consumer) and
+    /// [`assigned_consumer`](Self::assigned_consumer) begin. Reads the PEM files that are named.
+    ///
+    /// The notes say what has no effect, what means something else here, and what nobody knows. Look at them once, or print
+    /// them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] names the first property whose value cannot be meant, contradicts another, or would be less safe or
+    /// lose what the program relies on if it were ignored, and says what to do.
+    ///
+    /// ```no_run
+    /// # async fn example() -> async_kafka::Result<()> {
+    /// use async_kafka::Kafka;
+    ///
+    /// let properties = [("bootstrap.servers", "b1:9092"), ("linger.ms", "20"), ("compression.type", "lz4")];
+    /// let given = Kafka::from_properties(properties)?;
+    /// given.notes.iter().for_each(|note| eprintln!("{note}"));
+    /// let kafka = given.builder.connect().await?;
+    /// let producer = kafka.producer().build().await?; // lingers for 20 ms
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn from_properties<K: Into<String>, V: Into<String>>(
+        properties: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<FromProperties> {
+        let properties = properties.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        let Read { mut settings, notes, needs_token } = properties::read(properties)?;
+        let Some(bootstrap) = settings.bootstrap.take() else {
+            return Err(Error::config(
+                "bootstrap.servers",
+                "is missing: it names the brokers to ask first, host:port[,host:port]",
+            ));
+        };
+        let config = std::mem::take(&mut settings.client);
+        let (group_id, transactional_id) = (settings.group_id.take(), settings.transactional_id.take());
+        let builder = KafkaBuilder { config, defaults: settings.into(), needs_token, ..Self::builder(bootstrap) };
+        Ok(FromProperties { builder, notes, group_id, transactional_id })
     }
 
     /// Begins a producer.
     pub fn producer(&self) -> ProducerBuilder {
-        ProducerBuilder::new(self.cluster.clone())
+        let Defaults { producer, partitioner, .. } = &*self.defaults;
+        let builder = ProducerBuilder::new(self.cluster.clone()).config(producer.clone());
+        builder.partitioner(Arc::clone(partitioner))
     }
 
     /// Begins a producer of transactions (`transactional.id`). The id names what must not be done twice: while one producer has
     /// it, an older one with the same id is fenced.
     pub fn transactional(&self, transactional_id: impl Into<Arc<str>>) -> TransactionalBuilder {
         TransactionalBuilder::new(self.cluster.clone(), transactional_id.into())
+            .producer(|_| self.producer())
+            .transaction_timeout(self.defaults.transaction_timeout)
     }
 
     /// The loop from topics to topics, exactly once: what a consumer reads, a function turns into records, and both count
@@ -52,12 +124,16 @@ impl Kafka {
 
     /// Begins a consumer of partitions that the program chooses, without a group.
     pub fn assigned_consumer(&self) -> AssignedConsumerBuilder {
-        AssignedConsumerBuilder::new(self.cluster.clone())
+        AssignedConsumerBuilder::new(self.cluster.clone()).config(self.defaults.consumer.clone())
     }
 
     /// Begins a consumer that is a member of a group (`group.id`).
     pub fn consumer(&self, group_id: impl Into<Arc<str>>) -> ConsumerBuilder {
-        ConsumerBuilder::new(self.cluster.clone(), group_id.into())
+        let builder = ConsumerBuilder::new(self.cluster.clone(), group_id.into());
+        builder.config(self.defaults.consumer.clone()).group_config(|group| {
+            let group_id = Arc::clone(&group.group_id);
+            *group = GroupConfig { group_id, ..self.defaults.group.clone() };
+        })
     }
 
     /// How many partitions a topic has. Looks the topic up without creating it, and waits for it until `default.api.timeout`.
@@ -69,6 +145,20 @@ impl Kafka {
     }
 }
 
+/// What [`Kafka::from_properties`] made of properties.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct FromProperties {
+    /// The client, ready to [`connect`](KafkaBuilder::connect) or to be changed before.
+    pub builder: KafkaBuilder,
+    /// What was ignored, what means something else here, and what is unknown.
+    pub notes: Vec<PropertyNote>,
+    /// `group.id`, for [`Kafka::consumer`].
+    pub group_id: Option<String>,
+    /// `transactional.id`, for [`Kafka::transactional`].
+    pub transactional_id: Option<String>,
+}
+
 /// Builds a [`Kafka`]. Every setting is documented at its field of [`ClientConfig`].
 #[derive(Debug)]
 #[must_use = "a builder does nothing until `connect` is called"]
@@ -76,6 +166,8 @@ pub struct KafkaBuilder {
     bootstrap: String,
     config: ClientConfig,
     transport: Transport,
+    defaults: Defaults,
+    needs_token: bool,
 }
 
 impl KafkaBuilder {
@@ -146,8 +238,16 @@ impl KafkaBuilder {
     ///
     /// Dropping the future is safe: there is no client then.
     pub async fn connect(self) -> Result<Kafka> {
-        let Self { bootstrap, config, transport } = self;
+        let Self { bootstrap, config, transport, defaults, needs_token } = self;
         config.check()?;
+        #[cfg(feature = "sasl")]
+        let needs_token = needs_token && config.sasl.is_none();
+        if needs_token {
+            return Err(Error::config(
+                "sasl",
+                "needs a source of tokens for OAUTHBEARER: KafkaBuilder::sasl(Sasl::oauthbearer(..))",
+            ));
+        }
         let addresses = bootstrap.split(',').filter(|part| !part.trim().is_empty());
         let addresses = addresses.map(Address::parse).collect::<Result<Vec<_>>>()?;
         if addresses.is_empty() {
@@ -167,6 +267,6 @@ impl KafkaBuilder {
                 return Err(error);
             }
         }
-        Ok(Kafka { cluster })
+        Ok(Kafka { cluster, defaults: Arc::new(defaults) })
     }
 }

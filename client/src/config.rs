@@ -38,6 +38,14 @@ pub struct ClientConfig {
     pub reconnect_backoff: Backoff,
     /// `metadata.max.age.ms`. Metadata of topics in use is refreshed when it is older. Default 5 min.
     pub metadata_max_age: Duration,
+    /// `metadata.recovery.strategy` and `metadata.recovery.rebootstrap.trigger.ms`. When every broker that is known has been
+    /// out of reach for so long, what is known of brokers is forgotten and the bootstrap addresses are asked again, under
+    /// names that are resolved anew (KIP-899, KIP-1102); a broker can ask for the same at once. `None` is the strategy
+    /// `none`. Default 5 min.
+    ///
+    /// Unlike Java's clients, this one tries the bootstrap addresses as well whenever no broker that it knows answers, without
+    /// forgetting any; with `None` it does not.
+    pub rebootstrap_after: Option<Duration>,
     /// `default.api.timeout.ms`. How long a call that needs several requests may take, such as
     /// [`connect`](crate::KafkaBuilder::connect). Default 60 s.
     pub api_timeout: Duration,
@@ -65,6 +73,7 @@ impl Default for ClientConfig {
             retry_backoff: Backoff { initial: Duration::from_millis(100), maximum: Duration::from_secs(1) },
             reconnect_backoff: Backoff { initial: Duration::from_millis(50), maximum: Duration::from_secs(1) },
             metadata_max_age: Duration::from_secs(300),
+            rebootstrap_after: Some(Duration::from_secs(300)),
             api_timeout: Duration::from_secs(60),
             max_in_flight: 64,
             #[cfg(feature = "tls")]

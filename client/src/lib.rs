@@ -70,6 +70,7 @@ mod error;
 mod exactly_once;
 mod producer;
 mod progress;
+mod properties;
 mod record;
 mod retry;
 mod security;
@@ -81,7 +82,7 @@ pub use crate::security::Tls;
 #[cfg(feature = "sasl")]
 pub use crate::security::{OAuthToken, Sasl};
 pub use crate::{
-    client::{Kafka, KafkaBuilder},
+    client::{FromProperties, Kafka, KafkaBuilder},
     codes::ErrorCode,
     config::{
         Acks, Assignor, ClientConfig, Compression, ConsumerConfig, GroupConfig, GroupProtocol, IsolationLevel,
@@ -99,6 +100,7 @@ pub use crate::{
         TransactionSender, TransactionalBuilder, TransactionalProducer, TrySendError,
     },
     progress::{Consumed, GroupMetadata, NextOffset},
+    properties::{PropertyNote, PropertyNoteKind},
     record::{Header, Record, RecordMetadata, Timestamp, TopicPartition},
     retry::Backoff,
 };

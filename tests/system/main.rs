@@ -4,6 +4,8 @@
 //! - `faults`: what a test makes go wrong goes wrong, there and then, and nowhere else.
 //! - `first_test`: the test that the README shows.
 //! - `client`: client and broker together.
+//! - `connections`: brokers that are elsewhere, away or asking for another beginning, and settings by Kafka's names.
+//! - `versions`: the client with a Kafka of 2019.
 //! - `groups`: consumers that share a group, by either protocol (`group_world` is what they share).
 //! - `groups_consumer`: members of consumer groups (KIP-848).
 //! - `idempotence`: nothing twice, nothing missing, nothing out of order, wherever a request or an answer is lost.
@@ -20,6 +22,7 @@
 //! - `time`: the manual clock.
 
 mod client;
+mod connections;
 mod exactly_once;
 mod faults;
 mod first_test;
@@ -39,3 +42,4 @@ mod states;
 mod time;
 mod transactional;
 mod unrest;
+mod versions;

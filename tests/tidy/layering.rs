@@ -92,9 +92,22 @@ const CLIENT: Arrows = &[
     ("consumer", &["batch", "cluster", "codes", "config", "error", "progress", "record", "retry", "store", "wire"]),
     ("admin", &["cluster", "codes", "config", "error", "retry", "wire"]),
     ("exactly_once", &["consumer", "error", "producer", "progress", "record", "retry"]),
+    ("properties", &["config", "error", "producer", "record", "security"]),
     (
         "client",
-        &["admin", "cluster", "config", "conn", "consumer", "error", "exactly_once", "producer", "retry", "security"],
+        &[
+            "admin",
+            "cluster",
+            "config",
+            "conn",
+            "consumer",
+            "error",
+            "exactly_once",
+            "producer",
+            "properties",
+            "retry",
+            "security",
+        ],
     ),
 ];
 
@@ -107,7 +120,8 @@ const RESERVED: &[(&[&str], &[&str], &str)] = &[
     ),
     (
         &["std::fs", "tokio::fs"],
-        &["mockbroker/src/storage/", "mockbroker/src/cli.rs"],
+        // Properties name files of certificates.
+        &["mockbroker/src/storage/", "mockbroker/src/cli.rs", "client/src/properties/security.rs", "client/examples/"],
         "files are read and written in `storage` and the command line only",
     ),
     (

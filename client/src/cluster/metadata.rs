@@ -161,6 +161,11 @@ impl Metadata {
         self.topics.insert(name, Arc::new(topic));
     }
 
+    /// Forgets where the brokers are. What is known of topics stays: epochs and ids still tell old from new.
+    pub(crate) fn forget_nodes(&self) {
+        *self.nodes.write().unwrap_or_else(PoisonError::into_inner) = Arc::default();
+    }
+
     /// Takes in where a broker is, from an answer that is not about topics.
     pub(crate) fn locate(&self, node_id: i32, at: Address) {
         let mut nodes = self.nodes.write().unwrap_or_else(PoisonError::into_inner);

@@ -145,7 +145,10 @@ impl Cluster {
                 Ok(response) => return Ok(response),
                 Err(error) => {
                     tracing::debug!(%address, %error, api = A::NAME, "broker passed over");
-                    last = Some(error);
+                    // What time does not heal tells more than that another broker is away.
+                    if last.as_ref().is_none_or(Error::is_retriable) {
+                        last = Some(error);
+                    }
                 }
             }
         }
@@ -165,9 +168,17 @@ impl Cluster {
             .map(|(index, address)| (Node::Bootstrap(index), address.clone()))
             .collect();
         fastrand::shuffle(&mut bootstrap);
-        nodes.extend(bootstrap);
+        if nodes.is_empty() || self.inner.config.rebootstrap_after.is_some() {
+            nodes.extend(bootstrap);
+        }
         nodes.sort_by_cached_key(|(node, address)| self.inner.pool.wait(Self::CONTROL, *node, address));
         nodes
+    }
+
+    /// Forgets where brokers are, so that the bootstrap addresses are dialled next, under names that are resolved anew.
+    fn rebootstrap(&self) {
+        self.inner.metadata.forget_nodes();
+        self.inner.pool.close_lane(Self::CONTROL);
     }
 
     /// What is known of a topic, fetched if need be until the deadline.
@@ -204,3 +215,6 @@ impl Cluster {
         self.inner.refresher.refresh(self, topics).await
     }
 }
+
+#[cfg(test)]
+mod tests;

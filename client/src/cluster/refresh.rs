@@ -9,13 +9,17 @@ use std::{
 };
 
 use kafka_protocol::{
-    messages::{MetadataRequest, metadata_request::MetadataRequestTopic},
+    messages::{MetadataRequest, MetadataResponse, metadata_request::MetadataRequestTopic},
     protocol::StrBytes,
 };
 use tokio::time::{Instant, sleep_until};
 
 use super::Cluster;
-use crate::error::{Error, Result};
+use crate::{
+    codes::ErrorCode,
+    error::{Error, Result},
+    wire::versions::Api,
+};
 
 #[derive(Debug, Default)]
 pub(crate) struct Refresher {
@@ -38,6 +42,8 @@ struct Wanted {
 struct Done {
     wish: u64,
     failed: Option<Error>,
+    /// Since when nobody answers.
+    failing_since: Option<Instant>,
 }
 
 impl Refresher {
@@ -63,12 +69,20 @@ impl Refresher {
             if names.is_empty() && (create || !topics.is_empty()) {
                 continue;
             }
-            match cluster.call_any(&request(&names, create)).await {
+            match ask(cluster, &request(&names, create)).await {
                 Ok(response) => cluster.metadata().merge(&response, &names, Instant::now()),
                 Err(error) => failed = Some(error),
             }
         }
-        *done = Done { wish: last_wish, failed: failed.clone() };
+        let failing_since = failed.as_ref().map(|_| done.failing_since.unwrap_or_else(Instant::now));
+        *done = Done { wish: last_wish, failed: failed.clone(), failing_since };
+        if let (Some(since), Some(limit)) = (failing_since, cluster.config().rebootstrap_after)
+            && since.elapsed() >= limit
+        {
+            tracing::info!("no broker has answered for {limit:?}: beginning again at the bootstrap addresses");
+            cluster.rebootstrap();
+            done.failing_since = None;
+        }
         failed.map_or(Ok(()), Err)
     }
 
@@ -97,6 +111,23 @@ impl Wanted {
         let now = Instant::now();
         self.asked_at.extend(topics.keys().map(|name| (Arc::clone(name), now)));
         (topics, self.last_wish)
+    }
+}
+
+/// Asks for metadata; once more at the bootstrap addresses if a broker says so (KIP-1102).
+async fn ask(cluster: &Cluster, request: &MetadataRequest) -> Result<MetadataResponse> {
+    let rebootstrap = ErrorCode::RebootstrapRequired.number();
+    let response = cluster.call_any(request).await?;
+    if response.error_code != rebootstrap || cluster.config().rebootstrap_after.is_none() {
+        return Ok(response);
+    }
+    tracing::info!("a broker asks to begin again at the bootstrap addresses");
+    cluster.rebootstrap();
+    let response = cluster.call_any(request).await?;
+    if response.error_code == rebootstrap {
+        Err(Error::server(MetadataRequest::NAME, rebootstrap))
+    } else {
+        Ok(response)
     }
 }
 

@@ -2,12 +2,16 @@
 //!
 //! TCP is the default; proxies and the in-memory streams of tests are other such functions. TLS comes on top of any of them.
 
-use std::{fmt, future::Future, io, sync::Arc};
+use std::{fmt, future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use futures::future::BoxFuture;
+use futures::{
+    future::BoxFuture,
+    stream::{FuturesUnordered, StreamExt},
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
+    net::{TcpStream, lookup_host},
+    time::sleep,
 };
 
 #[cfg(feature = "tls")]
@@ -69,10 +73,11 @@ pub(crate) struct Transport {
 
 impl Transport {
     /// TCP with `TCP_NODELAY`: frames are gathered by us, so waiting for more to send only adds latency. Names are resolved
-    /// at every attempt and all their addresses are tried (KIP-302).
+    /// at every attempt and all their addresses are tried (KIP-302), see [`first_connected`].
     pub(crate) fn tcp() -> Self {
         Self::new(|address: Address| async move {
-            let stream = TcpStream::connect((&*address.host, address.port)).await?;
+            let found = lookup_host((&*address.host, address.port)).await?.collect();
+            let stream = first_connected(found, TcpStream::connect).await?;
             stream.set_nodelay(true)?;
             Ok(stream)
         })
@@ -149,9 +154,70 @@ impl fmt::Debug for Transport {
     }
 }
 
+/// How long an address has before the next one is tried beside it (RFC 8305, section 8).
+const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
+
+/// The first stream that comes about. The addresses are begun in their order, the next one when one fails or takes its time:
+/// one that answers nothing must not take the whole time that there is to connect.
+async fn first_connected<S, Fut>(addresses: Vec<SocketAddr>, connect: impl Fn(SocketAddr) -> Fut) -> io::Result<S>
+where
+    Fut: Future<Output = io::Result<S>>,
+{
+    let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    let (mut waiting, mut attempts) = (addresses.into_iter(), FuturesUnordered::new());
+    loop {
+        match waiting.next() {
+            Some(address) => attempts.push(connect(address)),
+            None if attempts.is_empty() => return Err(failed),
+            None => {}
+        }
+        tokio::select! {
+            Some(attempt) = attempts.next() => match attempt {
+                Ok(stream) => return Ok(stream),
+                Err(error) => failed = error,
+            },
+            () = sleep(NEXT_ADDRESS_AFTER), if waiting.len() > 0 => {}
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn addresses(count: u8) -> Vec<SocketAddr> {
+        (1..=count).map(|last| SocketAddr::from(([127, 0, 0, last], 9092))).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn trap_118_an_address_that_answers_nothing_does_not_keep_the_others_from_being_tried() {
+        let begun = tokio::time::Instant::now();
+        let connect = |address: SocketAddr| async move {
+            match address.ip().to_string().as_str() {
+                "127.0.0.1" => std::future::pending().await,
+                "127.0.0.2" => Err(io::ErrorKind::ConnectionRefused.into()),
+                _ => Ok(address),
+            }
+        };
+        assert_eq!(first_connected(addresses(3), connect).await.unwrap(), addresses(3)[2]);
+        assert!(begun.elapsed() < 2 * NEXT_ADDRESS_AFTER, "{:?}", begun.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_address_wins_if_it_is_only_slow() {
+        let connect = |address: SocketAddr| async move {
+            sleep(Duration::from_millis(if address == addresses(1)[0] { 300 } else { 600 })).await;
+            Ok::<_, io::Error>(address)
+        };
+        assert_eq!(first_connected(addresses(2), connect).await.unwrap(), addresses(1)[0]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn when_every_address_fails_the_last_error_is_said() {
+        let refused = |_| async { Err::<(), _>(io::ErrorKind::ConnectionRefused.into()) };
+        assert_eq!(first_connected(addresses(2), refused).await.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+        assert!(first_connected(Vec::new(), refused).await.unwrap_err().to_string().contains("no address"));
+    }
 
     #[test]
     fn an_address_is_read_and_printed_alike() {

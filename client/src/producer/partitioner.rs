@@ -35,6 +35,12 @@ pub trait Partitioner: Send + Sync + fmt::Debug + 'static {
     fn partition(&self, record: &Record, partition_count: usize) -> Option<usize>;
 }
 
+impl<P: Partitioner + ?Sized> Partitioner for Arc<P> {
+    fn partition(&self, record: &Record, partition_count: usize) -> Option<usize> {
+        (**self).partition(record, partition_count)
+    }
+}
+
 /// The murmur2 hash of the key; records without a key are spread. Java's rule, and the default.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Murmur2;
