@@ -474,3 +474,17 @@ impl Stored {
         Self { epoch, state, partitions, tags }
     }
 }
+
+#[tokio::test]
+async fn two_phase_commit_is_not_there() {
+    // KIP-939 is unstable in 4.3: InitProducerId v6, which could keep a prepared transaction, is not served, and ends the
+    // connection as any version that is not.
+    let (_broker, mut connection) = start().await;
+    assert_eq!(versions(&mut connection, api::INIT_PRODUCER_ID).await, 0..=5);
+    let body = value!({
+        transactional_id: unique("prepared"), transaction_timeout_ms: 60_000, producer_id: -1, producer_epoch: -1,
+        enable2_pc: true, keep_prepared_txn: true,
+    });
+    let _unanswered = connection.send(api::INIT_PRODUCER_ID, 6, body).await;
+    connection.closed().await;
+}

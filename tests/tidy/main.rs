@@ -5,6 +5,7 @@
 //! - `headers`: what a handler says of itself equals the table; every module has its page
 //! - `words`: what is not written here
 //! - `fixtures`: every fixture is used and explained
+//! - `named`: tests that a page names are there
 //! - `manifests`: versions are in the root manifest only
 //! - `checks`: the justfile and `.ci/run` are one list
 //!
@@ -16,6 +17,7 @@ mod fixtures;
 mod headers;
 mod layering;
 mod manifests;
+mod named;
 mod sizes;
 mod source;
 mod words;

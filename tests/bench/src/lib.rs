@@ -16,6 +16,7 @@ pub mod produce;
 pub mod raw;
 pub mod report;
 pub mod statistics;
+pub mod transactions;
 
 /// How much to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use clap::{Parser, ValueEnum};
 use mockbroker_bench::allocator::Counting;
 use mockbroker_bench::processes::{Programs, repository};
 use mockbroker_bench::report::{self, Row, Verdict};
-use mockbroker_bench::{Effort, consume, cycles, exec, groups, machine, memory, produce};
+use mockbroker_bench::{Effort, consume, cycles, exec, groups, machine, memory, produce, transactions};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -38,10 +38,18 @@ enum Figure {
     Consume,
     Memory,
     Groups,
+    Transactions,
 }
 
-const ORDER: [Figure; 6] =
-    [Figure::Cycles, Figure::Exec, Figure::Produce, Figure::Consume, Figure::Memory, Figure::Groups];
+const ORDER: [Figure; 7] = [
+    Figure::Cycles,
+    Figure::Exec,
+    Figure::Produce,
+    Figure::Consume,
+    Figure::Memory,
+    Figure::Groups,
+    Figure::Transactions,
+];
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -61,6 +69,7 @@ fn main() -> ExitCode {
             Figure::Consume => consume::run(&programs, effort),
             Figure::Memory => memory::run(),
             Figure::Groups => groups::run(&programs, effort),
+            Figure::Transactions => transactions::run(&programs, effort),
         };
         eprint!("{}", report::table(&measured));
         rows.extend(measured);

@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use crate::machine;
 
+/// A real Kafka is a script and a JVM.
+const KAFKA: &str = "Kafka";
+
 /// Where the programs are.
 #[derive(Clone, Debug)]
 pub struct Programs {
@@ -54,6 +57,14 @@ impl Programs {
         Broker::start("librdkafka mock", command)
     }
 
+    /// A real Kafka (`tests/real-kafka`), one node.
+    pub fn kafka(&self) -> Broker {
+        let mut command = Command::new(repository().join("tests/real-kafka/real-kafka"));
+        // It ends when its standard input does: killing the script would leave the JVM behind.
+        command.args(["serve", "--until-eof"]);
+        Broker::start(KAFKA, command)
+    }
+
     /// Runs a librdkafka client against `broker` to its end.
     pub fn drive(&self, broker: &Broker, arguments: &[&str]) -> Driven {
         let output = Command::new(self.here.join("drive"))
@@ -97,7 +108,7 @@ pub struct Driven {
     pub version: String,
 }
 
-/// A broker process; it is killed and waited for when this is dropped.
+/// A broker process; it is ended and waited for when this is dropped.
 #[derive(Debug)]
 pub struct Broker {
     /// What it is called in the report.
@@ -131,7 +142,11 @@ impl Broker {
 
 impl Drop for Broker {
     fn drop(&mut self) {
-        let _ = self.child.kill();
+        if self.name == KAFKA {
+            drop(self.child.stdin.take());
+        } else {
+            let _ = self.child.kill();
+        }
         let _ = self.child.wait();
     }
 }

@@ -13,7 +13,7 @@ use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rdkafka::types::RDKafkaErrorCode;
 
 use crate::Outcome;
@@ -21,6 +21,8 @@ use crate::Outcome;
 const AT_MOST: usize = 500;
 const PATIENCE: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(100);
+
+type Transactor = ThreadedProducer<DefaultProducerContext>;
 
 /// Says what the consumer owns.
 struct Owning;
@@ -53,7 +55,8 @@ pub fn run(given: &HashMap<&str, Vec<&str>>) -> Outcome<()> {
         .set("session.timeout.ms", of("--session-ms"))
         .set("heartbeat.interval.ms", "500")
         .create_with_context(Owning)?;
-    let producer: BaseProducer = config
+    // An abort waits for reports of delivery, which somebody has to take.
+    let producer: Transactor = config
         .set("transactional.id", of("--instance"))
         .set("linger.ms", "2")
         .set("transaction.timeout.ms", "20000")
@@ -93,7 +96,7 @@ fn read(consumer: &BaseConsumer<Owning>) -> Outcome<Vec<(i32, Vec<u8>)>> {
 /// Whether what was read has gone through. An error that no abort can mend ends the process.
 fn transacted(
     consumer: &BaseConsumer<Owning>,
-    producer: &BaseProducer,
+    producer: &Transactor,
     output: &str,
     messages: &[(i32, Vec<u8>)],
     aborts: bool,
@@ -113,7 +116,7 @@ fn transacted(
 
 fn go_through(
     consumer: &BaseConsumer<Owning>,
-    producer: &BaseProducer,
+    producer: &Transactor,
     output: &str,
     messages: &[(i32, Vec<u8>)],
     aborts: bool,
@@ -125,7 +128,7 @@ fn go_through(
             if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) {
                 return Err(error);
             }
-            producer.poll(POLL);
+            producer.flush(POLL).ok();
             record = unsent;
         }
     }
