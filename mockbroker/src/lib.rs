@@ -117,20 +117,22 @@ mod time;
 mod types;
 mod wire;
 
-pub use ask::{Group, Partition, Topic, Transaction};
+pub use ask::{Codec, Group, Partition, SeedBatch, SeedRecord, Topic, Transaction};
 pub use broker::MockBroker;
 pub use builder::MockBrokerBuilder;
 pub use control::{HeldReplica, Node, Replica};
 pub use engine::clock::Clock;
 pub use error::StartError;
 pub use fault::{
-    Fault, FaultBuilder, FaultGuard, Gate, GateBuilder, HeldMarkers, Mount, PendingMarker, Scope, on, on_any,
+    Edit, Fault, FaultBuilder, FaultGuard, Gate, GateBuilder, HeldMarkers, Mount, PendingMarker, Scope, on, on_any,
 };
 pub use inspect::{
     GroupMember, GroupOffset, GroupState, LogBatch, LogHeader, LogRecord, MarkerKind, PartitionState, PendingOffset,
     TransactionState,
 };
 pub use journal::{Decision, Entry, Journal};
+/// The types of all requests and answers, for [`Fault::edit`]: those of the crate `kafka-protocol`.
+pub use kafka_protocol::messages;
 pub use time::Timestamp;
 pub use types::{ConnectionId, NodeId, PartitionId, ProducerId, TopicId, TopicName};
 pub use wire::api_key::ApiKey;

@@ -8,6 +8,7 @@ mod markers;
 mod nodes;
 mod operations;
 mod replicas;
+mod seeding;
 mod transactions;
 
 use std::collections::BTreeMap;
@@ -31,6 +32,7 @@ pub(crate) use self::groups::Outcome;
 use self::markers::MarkerQueue;
 pub(crate) use self::markers::Step;
 pub(crate) use self::replicas::Changed;
+pub(crate) use self::seeding::Seed;
 pub(crate) use self::transactions::Moved;
 
 /// Everything the cluster knows.

@@ -26,7 +26,6 @@ pub(crate) async fn until<T>(
     mut look: impl FnMut() -> Option<T>,
 ) -> T {
     let mut changes = watched.changes();
-    let patience = patience.unwrap_or_else(|| watched.patience());
     let search = async {
         loop {
             changes.borrow_and_update();
@@ -37,8 +36,30 @@ pub(crate) async fn until<T>(
             assert!(changed, "what is waited for is borrowed, so it cannot be gone");
         }
     };
-    match tokio::time::timeout(patience, search).await {
-        Ok(found) => found,
+    or_panic(watched, patience.unwrap_or_else(|| watched.patience()), what, search).await
+}
+
+/// Returns what `wait` does. Safe to drop if `wait` is.
+///
+/// # Panics
+///
+/// As [`until`].
+pub(crate) async fn within_patience<T>(
+    watched: &(impl Watched + ?Sized),
+    what: &str,
+    wait: impl Future<Output = T>,
+) -> T {
+    or_panic(watched, watched.patience(), what, wait).await
+}
+
+async fn or_panic<T>(
+    watched: &(impl Watched + ?Sized),
+    patience: Duration,
+    what: &str,
+    wait: impl Future<Output = T>,
+) -> T {
+    match tokio::time::timeout(patience, wait).await {
+        Ok(done) => done,
         Err(_) => panic!("waited {patience:?} in vain: {what}\n\n{}", watched.report()),
     }
 }

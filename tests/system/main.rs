@@ -1,6 +1,7 @@
 //! Target `system`: what a user of the crates would notice.
 //!
 //! - `exactly_once`: the loop from topics to topics, when something goes wrong in it.
+//! - `capture`: the journal as a file for Wireshark.
 //! - `faults`: what a test makes go wrong goes wrong, there and then, and nowhere else.
 //! - `first_test`: the test that the README shows.
 //! - `client`: client and broker together.
@@ -21,6 +22,7 @@
 //! - `states`: what a test can ask of groups, topics and transactions, and wait for.
 //! - `time`: the manual clock.
 
+mod capture;
 mod client;
 mod connections;
 mod exactly_once;

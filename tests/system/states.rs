@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use async_kafka::{Kafka, OffsetReset, Record};
-use mockbroker::{Clock, MarkerKind, MockBroker};
-use system_tests::api::{ADD_PARTITIONS_TO_TXN, CREATE_TOPICS, END_TXN, FIND_COORDINATOR, INIT_PRODUCER_ID, PRODUCE};
+use mockbroker::{Clock, Codec, MarkerKind, MockBroker, SeedBatch, SeedRecord, Timestamp};
+use system_tests::api::{
+    ADD_PARTITIONS_TO_TXN, CREATE_TOPICS, END_TXN, FETCH, FIND_COORDINATOR, INIT_PRODUCER_ID, PRODUCE,
+};
 use system_tests::batch::Batch;
 use system_tests::raw::{Raw, patiently};
 use system_tests::value;
@@ -146,4 +148,67 @@ fn blocking_code_waits_for_states_too() {
     drop(client.join().expect("no panic"));
     broker.wait(broker.handle().wait_connections(0));
     assert!(broker.journal().is_empty(), "{}", broker.report());
+}
+
+#[tokio::test]
+async fn records_are_written_without_a_client_and_read_by_any() {
+    let broker = broker().await;
+    let orders = broker.topic("orders").partition(0);
+    let old = SeedRecord::value("old").key("k").header("h", "1").at(Timestamp::from_millis(1000));
+    assert_eq!(orders.write(SeedBatch::of(["a", "b"])), 0);
+    assert_eq!(orders.write(SeedBatch::of([old]).codec(Codec::Zstd)), 2);
+    assert_eq!(orders.write(SeedBatch::of(["was"]).committed(7, 0)), 3);
+    assert_eq!(orders.write(SeedBatch::of(["was not"]).aborted(7, 0).codec(Codec::Lz4)), 5);
+    assert_eq!(orders.write(SeedBatch::of(["numbered"]).from_producer(8, 3, 40)), 7);
+    assert_eq!(orders.write(SeedBatch::of(["far"]).at_offset(1000)), 1000);
+    assert_eq!(orders.write(SeedBatch::of(["open"]).open(9, 1)), 1001);
+    let state = orders.state().expect("it exists");
+    assert_eq!((state.last_stable_offset, state.high_watermark, state.log_end_offset), (1001, 1002, 1002));
+    let records = orders.records();
+    assert_eq!((records[2].timestamp, records[2].batch.compression), (Timestamp::from_millis(1000), "zstd"));
+    assert_eq!((records[7].sequence(), records[7].batch.producer_epoch), (40, 3));
+    let values = |records: &[mockbroker::LogRecord]| {
+        let data = records.iter().filter(|record| record.marker.is_none());
+        data.map(|record| record.value_str().expect("text").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(values(&records), ["a", "b", "old", "was", "was not", "numbered", "far", "open"]);
+    // What a consumer makes of it: nothing of what was aborted, nothing from what is open on.
+    let kafka = Kafka::builder(broker.bootstrap_servers()).connect().await.expect("it answers");
+    let consumer = kafka.assigned_consumer().isolation(async_kafka::IsolationLevel::ReadCommitted);
+    let consumer = consumer.assign("orders", 0, async_kafka::Offset::Earliest).build().await.expect("assigned");
+    let mut read = Vec::new();
+    while read.len() < 6 {
+        let record = consumer.recv().await.expect("no error").expect("open");
+        read.push((record.offset(), String::from_utf8_lossy(record.value().expect("a value")).into_owned()));
+    }
+    let expected = [(0, "a"), (1, "b"), (2, "old"), (3, "was"), (7, "numbered"), (1000, "far")];
+    assert_eq!(read, expected.map(|(offset, value)| (offset, value.to_owned())));
+}
+
+#[tokio::test]
+async fn a_batch_that_is_corrupt_in_the_log_is_served_as_it_is_and_wakes_who_waits() {
+    let broker = broker().await;
+    let orders = broker.topic("orders").partition(1);
+    let body = value!({ max_wait_ms: 60_000, min_bytes: 1, max_bytes: 1_000_000,
+        topics: [{ topic: "orders", partitions: [{ partition: 1, fetch_offset: 0, partition_max_bytes: 1_000_000 }] }] });
+    let mut connection = Raw::connect(broker.bootstrap_servers()).await;
+    let sent = connection.send(FETCH, 12, body).await;
+    broker.journal().fetch().waiting().wait_for(1).await;
+    orders.write(SeedBatch::of(["broken"]).corrupt());
+    let answer = connection.receive(sent).await;
+    let records = answer["responses"][0]["partitions"][0]["records"].bytes().clone();
+    assert_ne!(u32::from_be_bytes(*records[17..].first_chunk().expect("a batch")), crc32c::crc32c(&records[21..]));
+    orders.write(SeedBatch::of(["whole"]));
+    let found = orders.records();
+    assert_eq!(found.last().and_then(|record| record.value_str()), Some("whole"));
+    assert!(found[0].offset == 1 || !found[0].batch.crc_matches);
+}
+
+#[tokio::test]
+#[should_panic(expected = "orders-0: offset 1 is taken: the log ends at 2")]
+async fn an_offset_that_is_taken_is_not_written_again() {
+    let broker = broker().await;
+    let orders = broker.topic("orders").partition(0);
+    orders.write(SeedBatch::of(["a", "b"]));
+    orders.write(SeedBatch::of(["c"]).at_offset(1));
 }

@@ -63,7 +63,7 @@ const MOCKBROKER: Arrows = &[
     ("net", &["engine", "error", "handlers", "time", "types", "wire"]),
     // outer: they build and hold everything
     ("builder", &["broker", "cluster", "engine", "error", "ids", "net", "state", "time", "types"]),
-    ("ask", &["engine", "inspect", "state", "types", "wait"]),
+    ("ask", &["cluster", "engine", "inspect", "log", "state", "time", "types", "wait"]),
     (
         "broker",
         &["ask", "builder", "control", "engine", "error", "fault", "journal", "net", "report", "time", "types", "wait"],

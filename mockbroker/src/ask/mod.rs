@@ -6,6 +6,7 @@
 //! then it panics with what it waited for and the broker's report.
 
 mod group;
+mod seed;
 mod topic;
 mod transaction;
 
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::group::Group;
+pub use self::seed::{Codec, SeedBatch, SeedRecord};
 pub use self::topic::{Partition, Topic};
 pub use self::transaction::Transaction;
 use crate::engine::Engine;

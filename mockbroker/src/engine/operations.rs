@@ -3,7 +3,7 @@
 use super::Engine;
 use crate::cluster::CoordinatorType;
 use crate::handlers::{Effect, follow};
-use crate::state::{Changed, State};
+use crate::state::{Changed, Seed, State};
 use crate::time::Timestamp;
 use crate::types::{NodeId, PartitionId};
 
@@ -32,6 +32,17 @@ impl Engine {
             Ok(Changed { in_sync: vec![(topic_id, partition)], ..Changed::default() })
         })?;
         Ok(log_start_offset)
+    }
+
+    /// Writes what a test has made. Returns where it begins.
+    pub(crate) fn seed(&self, topic: &str, partition: PartitionId, seed: Seed) -> Result<i64, String> {
+        let mut base_offset = 0;
+        self.try_to_operate(|state, now| {
+            let (topic_id, start) = state.seed(topic, partition, seed, now)?;
+            base_offset = start;
+            Ok(Changed { in_sync: vec![(topic_id, partition)], ..Changed::default() })
+        })?;
+        Ok(base_offset)
     }
 
     /// Begins a new segment in every partition of a topic.

@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering;
 
 use super::{Engine, Origin, Outcome};
 use crate::error::Close;
-use crate::fault::{Action, Asked, Fuse, Home, Plan, Rule};
+use crate::fault::{Action, Asked, Edit, Fuse, Home, Plan, Rule};
+use crate::handlers::editing::corrupt_request;
 use crate::handlers::subject::subject;
 use crate::handlers::table::{self, Request, Response};
 use crate::time::Timestamp;
@@ -42,6 +43,14 @@ pub(crate) enum Afterwards {
     Wait(Until),
     /// It waits this much longer than it took.
     Delay(std::time::Duration),
+    /// Its records are corrupted.
+    CorruptRecords,
+    /// So many bytes of it are sent.
+    Partial(usize),
+    /// It is sent with this time, and nothing is read for as long.
+    Throttle(std::time::Duration),
+    /// It is changed.
+    Edit(Edit),
 }
 
 impl Engine {
@@ -70,10 +79,10 @@ impl Engine {
         self: &Arc<Self>,
         origin: Origin,
         header: &RequestHeader,
-        request: Request,
+        mut request: Request,
         plan: Plan,
     ) -> Outcome {
-        let afterwards = plan.after.map(|action| self.afterwards(action, &request));
+        let afterwards = plan.after.and_then(|action| self.afterwards(action, &request));
         let until = match plan.before {
             None => return self.apply(origin, header, request).then(afterwards),
             Some(Action::Error(error)) if expects_no_answer(&request) => return Outcome::Close(unanswerable(error)),
@@ -82,6 +91,13 @@ impl Engine {
             Some(Action::Silence) => return Outcome::Silent,
             Some(Action::Delay(length)) => Until::Time(self.now() + length),
             Some(Action::Gate(fuse)) => Until::Open(fuse),
+            Some(Action::CorruptRecords) => {
+                corrupt_request(&mut request);
+                return self.apply(origin, header, request).then(afterwards);
+            }
+            Some(Action::Partial(_) | Action::Throttle(_) | Action::Edit(_)) => {
+                unreachable!("what happens to an answer is mounted after apply")
+            }
         };
         Outcome::Held(Box::new(HeldRequest { until, request, afterwards }))
     }
@@ -99,16 +115,42 @@ impl Engine {
         }
     }
 
-    fn afterwards(&self, action: Action, request: &Request) -> Afterwards {
-        match action {
+    fn afterwards(&self, action: Action, request: &Request) -> Option<Afterwards> {
+        Some(match action {
             Action::Error(error) if expects_no_answer(request) => Afterwards::Close(unanswerable(error)),
             Action::Error(error) => Afterwards::Replace(table::refuse(request, error)),
             Action::Disconnect(name) => Afterwards::Close(disconnected(&name)),
             Action::Silence => Afterwards::Silence,
             Action::Delay(length) => Afterwards::Delay(length),
             Action::Gate(fuse) => Afterwards::Wait(Until::Open(fuse)),
-        }
+            // A request without an answer can be throttled all the same.
+            Action::Throttle(length) => Afterwards::Throttle(length),
+            Action::CorruptRecords | Action::Partial(_) | Action::Edit(_) if expects_no_answer(request) => return None,
+            Action::CorruptRecords => Afterwards::CorruptRecords,
+            Action::Partial(bytes) => Afterwards::Partial(bytes),
+            Action::Edit(edit) => Afterwards::Edit(edit),
+        })
     }
+}
+
+/// What is left to be done to an answer when it is written.
+#[derive(Debug)]
+pub(crate) enum Finish {
+    /// So many bytes of it are sent.
+    Partial(usize),
+    /// It is sent with this time, and nothing is read for as long.
+    Throttle(std::time::Duration),
+}
+
+/// Changes `answer` as the test says.
+///
+/// # Errors
+///
+/// The test's closure is for the answer of another API.
+pub(crate) fn edited(mut answer: Response, edit: &Edit) -> Result<Response, Close> {
+    let mut fits = false;
+    table::edit(&mut answer, &mut |inner| fits = edit.change(inner));
+    if fits { Ok(answer) } else { Err(Close::because(format!("a fault edits {}, and this answer is none", edit.of()))) }
 }
 
 impl Outcome {

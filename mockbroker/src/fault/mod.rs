@@ -6,11 +6,13 @@
 //! - `scope`: which requests; `rule`: what happens to them, and how often it has
 //! - `mount`: the public face: mounting, guards that verify, gates; `markers`: of transactions that are held half-way
 
+mod edit;
 mod markers;
 mod mount;
 mod rule;
 mod scope;
 
+pub use self::edit::Edit;
 pub(crate) use self::markers::MarkerHome;
 pub use self::markers::{HeldMarkers, PendingMarker};
 pub(crate) use self::mount::Home;

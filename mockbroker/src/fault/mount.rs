@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use super::rule::{Fault, Fuse, Rule, Stage, What};
 use super::scope::Scope;
+use crate::wait::{Watched, within_patience};
 
 /// Where rules are mounted: the engine.
-pub(crate) trait Home: Send + Sync {
+pub(crate) trait Home: Watched {
     /// Adds a rule.
     fn mount(&self, rule: Arc<Rule>);
     /// Takes it away.
@@ -38,7 +39,12 @@ impl FaultBuilder {
     }
 
     /// It happens before the broker has done anything of what is asked.
+    ///
+    /// # Panics
+    ///
+    /// If the fault is something that happens to an answer.
     pub fn before_apply(self, fault: Fault) -> Mount {
+        assert!(!fault.needs_an_answer(), "{fault:?} happens to an answer: mount it with after_apply");
         self.at(Stage::BeforeApply, fault)
     }
 
@@ -98,8 +104,13 @@ impl FaultGuard {
     }
 
     /// Returns when it has happened to `count` requests. Safe to drop.
+    ///
+    /// # Panics
+    ///
+    /// If that takes longer than the broker's patience: with its report.
     pub async fn wait(&self, count: u64) {
-        self.rule.wait(count).await;
+        let what = format!("the fault {:?} on {:?} to fire {count} times", self.rule.name(), self.rule.scope());
+        within_patience(&*self.home, &what, self.rule.wait(count)).await;
     }
 }
 
@@ -171,8 +182,13 @@ pub struct Gate {
 
 impl Gate {
     /// Returns when a request has come to the gate. Safe to drop.
+    ///
+    /// # Panics
+    ///
+    /// If none comes within the broker's patience: with its report.
     pub async fn entered(&self) {
-        self.fuse.entered().await;
+        let what = format!("a request at {:?} on {:?}", self.rule.name(), self.rule.scope());
+        within_patience(&*self.home, &what, self.fuse.entered()).await;
     }
 
     /// Lets the request go on.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use kafka_protocol::error::ResponseError;
 use tokio::sync::watch;
 
+use super::edit::Edit;
 use super::scope::Scope;
 use crate::ids::IdSource;
 
@@ -23,6 +24,44 @@ pub enum Fault {
     Silence,
     /// It takes this long by the broker's clock: before apply until it is done, after apply until it is answered.
     Delay(Duration),
+    /// The records are corrupted: before apply those that a Produce brings (the broker refuses them with CORRUPT_MESSAGE),
+    /// after apply those that a Fetch is answered with. Other requests have none and go on unharmed.
+    CorruptRecords,
+    /// Only so many bytes of the answer's frame are sent, its length field among them, and the connection ends. After apply.
+    Partial(usize),
+    /// The answer says that the client exceeds its quota (`throttle_time_ms`), and its connection is not read for that long by
+    /// the broker's clock, as KIP-219 has it. After apply. An answer without that field is only muted.
+    Throttle(Duration),
+    /// The answer is changed before it is sent. After apply. Made by [`Fault::edit`].
+    Edit(Edit),
+}
+
+impl Fault {
+    /// The answer that the broker has built is changed by `change`, and then sent. `R` is the type that the crate
+    /// `kafka-protocol` has for it, given out as [`messages`](crate::messages); a request of another API that meets this fault
+    /// ends its connection, and says so.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use mockbroker::messages::ProduceResponse;
+    /// use mockbroker::{ApiKey, Fault, MockBroker, on};
+    ///
+    /// let broker = MockBroker::builder().topic("orders", 1).start().await;
+    /// let edit = Fault::edit(|answer: &mut ProduceResponse| {
+    ///     answer.responses[0].partition_responses[0].base_offset = -1; // as brokers did before 1.0
+    /// });
+    /// let guard = broker.fault(on(ApiKey::Produce)).after_apply(edit).named("no offset").maybe().mount();
+    /// # drop(guard);
+    /// # }
+    /// ```
+    pub fn edit<R: 'static>(change: impl Fn(&mut R) + Send + Sync + 'static) -> Self {
+        Self::Edit(Edit::new(change))
+    }
+
+    /// Whether there is anything for it to do before a request is applied.
+    pub(super) fn needs_an_answer(&self) -> bool {
+        matches!(self, Self::Partial(_) | Self::Throttle(_) | Self::Edit(_))
+    }
 }
 
 /// When.
@@ -45,6 +84,14 @@ pub(crate) enum Action {
     Silence,
     /// As [`Fault::Delay`].
     Delay(Duration),
+    /// As [`Fault::CorruptRecords`].
+    CorruptRecords,
+    /// As [`Fault::Partial`].
+    Partial(usize),
+    /// As [`Fault::Throttle`].
+    Throttle(Duration),
+    /// As [`Fault::Edit`].
+    Edit(Edit),
     /// It waits until the test lets it go.
     Gate(Fuse),
 }
@@ -145,6 +192,10 @@ impl Rule {
             What::Fault(Fault::Disconnect) => Action::Disconnect(self.name.clone()),
             What::Fault(Fault::Silence) => Action::Silence,
             What::Fault(Fault::Delay(length)) => Action::Delay(*length),
+            What::Fault(Fault::CorruptRecords) => Action::CorruptRecords,
+            What::Fault(Fault::Partial(bytes)) => Action::Partial(*bytes),
+            What::Fault(Fault::Throttle(length)) => Action::Throttle(*length),
+            What::Fault(Fault::Edit(edit)) => Action::Edit(edit.clone()),
             What::Gate(fuse) => Action::Gate(fuse.clone()),
         }
     }

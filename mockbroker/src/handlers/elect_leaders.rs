@@ -69,6 +69,11 @@ fn refused(request: &ElectLeadersRequest, refusal: Refusal) -> ElectLeadersAnswe
 }
 
 impl ElectLeadersAnswer {
+    /// The answer as the codec has it, for a test that changes it.
+    pub(super) fn response_mut(&mut self) -> &mut ElectLeadersResponse {
+        &mut self.0
+    }
+
     /// What `version` has of it.
     pub(super) fn at(&self, version: i16) -> ElectLeadersResponse {
         let response = self.0.clone();

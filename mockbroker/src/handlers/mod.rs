@@ -31,6 +31,7 @@ mod describe_quorum;
 mod describe_topic_partitions;
 mod describe_transactions;
 mod describe_user_scram_credentials;
+pub(crate) mod editing;
 mod elect_leaders;
 mod end_txn;
 pub(crate) mod fetch;

@@ -1,5 +1,7 @@
 //! The closed table of APIs, in key order, and what is generated from it: decoding, dispatch, refusal, encoding.
 
+use std::time::Duration;
+
 use bytes::{BufMut, Bytes};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::*;
@@ -8,9 +10,9 @@ use kafka_protocol::protocol::{Decodable, Encodable};
 use super::*;
 use crate::error::Close;
 use crate::state::State;
-use crate::wire::outgoing::Outgoing;
+use crate::wire::outgoing::{FrameStart, Outgoing};
 use crate::wire::request::RequestHeader;
-use crate::wire::{guard, schema};
+use crate::wire::{guard, schema, value};
 
 /// The number of the API whose unknown versions are answered.
 pub(crate) const API_VERSIONS: i16 = 18;
@@ -66,6 +68,13 @@ macro_rules! table {
         pub(crate) fn refuse(request: &Request, error: ResponseError) -> Response {
             match request {
                 $(Request::$name(request) => Response::$name($module::refuse(request, error).into()),)*
+            }
+        }
+
+        /// Has `edit` change the answer of whichever type it is.
+        pub(crate) fn edit(response: &mut Response, edit: &mut dyn FnMut(&mut dyn std::any::Any)) {
+            match response {
+                $(Response::$name(response) => super::editing::Editable::edit(response, edit),)*
             }
         }
 
@@ -221,6 +230,22 @@ pub(crate) fn encode(header: &RequestHeader, response: &Response, out: &mut Outg
         out.abandon_frame(frame);
         Close::because(format!("the answer to api key {} v{version} cannot be encoded: {error}", header.api_key))
     })
+}
+
+/// Has the answer that was written since `mark` say that its client is throttled, if it has a field for that.
+pub(crate) fn say_throttled(header: &RequestHeader, length: Duration, mark: FrameStart, out: &mut Outgoing) {
+    let answered_by = schema::response(header.api_key).expect("every request of the schema table has a response");
+    let Some(mut frame) = out.take_frame(mark) else { return };
+    let body = size_of::<i32>() + usize::from(answered_by.header_version(header.api_version) >= 1);
+    let place =
+        value::place_of(answered_by, header.api_version, &frame.clone().freeze().slice(body..), "throttle_time_ms");
+    if let Some(place) = place {
+        let millis = i32::try_from(length.as_millis()).unwrap_or(i32::MAX);
+        frame[body + place..][..size_of::<i32>()].copy_from_slice(&millis.to_be_bytes());
+    }
+    let start = out.begin_frame();
+    out.put(|tail| tail.extend_from_slice(&frame));
+    out.end_frame(start).expect("it is as long as before");
 }
 
 /// Writes the frame that answers an unknown version of ApiVersions: at v0.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::entry::{Decision, Entry};
+use super::pcapng::pcapng;
 use crate::fault::{Scope, on_any};
 use crate::types::{ConnectionId, NodeId};
 use crate::wait::{Watched, until};
@@ -252,6 +253,13 @@ impl Journal {
     /// One line for each, the same in every run of the same test: for `insta`, and for reading.
     pub fn text(&self) -> String {
         self.entries().iter().map(|entry| format!("{entry}\n")).collect()
+    }
+
+    /// A capture file (pcapng) of them, for Wireshark: `std::fs::write("story.pcapng", journal.pcapng())`. Every connection is a
+    /// TCP stream to port 9092 of an address that stands for the node, in the time of the broker's clock, with faults as
+    /// comments.
+    pub fn pcapng(&self) -> Vec<u8> {
+        pcapng(&self.entries())
     }
 
     /// Waits until there are `count` of them, and returns all that there are then. Safe to drop.

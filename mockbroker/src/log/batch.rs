@@ -212,6 +212,11 @@ impl Batch {
         &self.rest
     }
 
+    /// The same batch with other bytes from the magic byte on.
+    pub(super) fn with_rest(&self, rest: Bytes) -> Self {
+        Self { rest, ..*self }
+    }
+
     /// The first sixteen bytes on the wire.
     pub(super) fn prefix(&self) -> [u8; PREFIX_BYTES] {
         let length = i32::try_from(self.rest.len() + 4).expect("a batch is as long as its length field can say");

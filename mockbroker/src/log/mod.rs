@@ -38,6 +38,7 @@ mod producer_state;
 mod read_plan;
 mod recovery;
 mod retention;
+mod seeded;
 mod segment;
 mod truncation;
 mod verification;

@@ -99,6 +99,26 @@ impl PartitionLog {
     }
 }
 
+impl Records {
+    /// Bytes that need not be batches: what a test has made of an answer.
+    pub(crate) fn raw(bytes: &Bytes) -> Self {
+        if bytes.is_empty() {
+            return Self::default();
+        }
+        let prefix_len = bytes.len().min(PREFIX_BYTES);
+        let mut prefix = [0; PREFIX_BYTES];
+        prefix[..prefix_len].copy_from_slice(&bytes[..prefix_len]);
+        let prefix_len = u8::try_from(prefix_len).expect("at most 16");
+        let piece = Piece { prefix, prefix_len, rest: bytes.slice(usize::from(prefix_len)..) };
+        Self { pieces: vec![piece], size_bytes: bytes.len() }
+    }
+
+    /// All bytes, in one piece.
+    pub(crate) fn bytes(&self) -> Bytes {
+        self.pieces.iter().flat_map(|piece| [piece.prefix(), &piece.rest[..]]).collect::<Vec<_>>().concat().into()
+    }
+}
+
 impl Piece {
     /// The front of `batch`, at most `max_bytes`.
     fn of(batch: &Batch, max_bytes: usize) -> Self {

@@ -13,9 +13,10 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use super::receive::{End, Frame, Receiver};
 use super::recycler::Recycler;
 use super::registry::Registration;
-use crate::engine::steering::{Afterwards, Until};
+use crate::engine::steering::{self, Afterwards, Finish, Until};
 use crate::engine::{Engine, Origin, Outcome};
 use crate::error::Close;
+use crate::handlers::editing::corrupt_answer;
 use crate::handlers::table::{self, Incoming, Request, Response};
 use crate::types::NodeId;
 use crate::wire::outgoing::Outgoing;
@@ -144,22 +145,39 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Answers a request that has to wait, when it has waited.
     async fn answer_later(&mut self, header: &RequestHeader, outcome: Outcome) -> Result<(), End> {
-        let response = self.conclude(header, outcome).await?;
+        let (response, finish) = self.conclude(header, outcome).await?;
         let mark = self.outgoing.mark();
         if let Some(response) = response {
             table::encode(header, &response, &mut self.outgoing)?;
+        }
+        if let Some(Finish::Throttle(length)) = finish {
+            table::say_throttled(header, length, mark, &mut self.outgoing);
+        }
+        if let Some(Finish::Partial(bytes)) = finish {
+            self.outgoing.cut_frame(mark, bytes);
+            let close = Close::because(format!("a fault sends only {bytes} bytes of the answer"));
+            return self.close(close).await;
         }
         match self.outgoing.frame_since(mark) {
             Some(answer) => self.engine.record_answer(self.waiting.take(), answer),
             None => self.engine.record_no_answer(self.waiting.take()),
         }
+        if let Some(Finish::Throttle(length)) = finish {
+            self.write_out().await?;
+            // KIP-219: the channel is muted; that its peer goes away is not noticed meanwhile.
+            self.engine.sleep_until(self.engine.now() + length).await;
+        }
         Ok(())
     }
 
     /// Waits for whatever a request has to wait for; its answer, if it has one.
-    async fn conclude(&mut self, header: &RequestHeader, outcome: Outcome) -> Result<Option<Response>, End> {
+    async fn conclude(
+        &mut self,
+        header: &RequestHeader,
+        outcome: Outcome,
+    ) -> Result<(Option<Response>, Option<Finish>), End> {
         let (mut outcome, mut afterwards) = (outcome, None);
-        let answer = loop {
+        let mut answer = loop {
             outcome = match outcome {
                 Outcome::Answer(response) => break Some(response),
                 Outcome::Nothing => break None,
@@ -182,15 +200,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         };
         let engine = Arc::clone(&self.engine);
         let until = match afterwards {
-            None => return Ok(answer),
-            Some(Afterwards::Replace(other)) => return Ok(Some(other)),
+            None => return Ok((answer, None)),
+            Some(Afterwards::Replace(other)) => return Ok((Some(other), None)),
+            Some(Afterwards::Edit(edit)) => {
+                let edited = answer.map(|answer| steering::edited(answer, &edit)).transpose()?;
+                return Ok((edited, None));
+            }
+            Some(Afterwards::CorruptRecords) => {
+                answer.iter_mut().for_each(corrupt_answer);
+                return Ok((answer, None));
+            }
+            Some(Afterwards::Partial(bytes)) => return Ok((answer, Some(Finish::Partial(bytes)))),
+            Some(Afterwards::Throttle(length)) => return Ok((answer, Some(Finish::Throttle(length)))),
             Some(Afterwards::Close(close)) => return Err(End::Ours(close)),
             Some(Afterwards::Silence) => return self.unless_gone(std::future::pending()).await,
             Some(Afterwards::Delay(length)) => Until::Time(engine.now() + length),
             Some(Afterwards::Wait(until)) => until,
         };
         self.unless_gone(engine.hold(&until)).await?;
-        Ok(answer)
+        Ok((answer, None))
     }
 
     /// Waits for `what`, or for the peer to go away.

@@ -108,6 +108,22 @@ impl Outgoing {
         (self.len > start.len).then_some(Pieces { outgoing: self, part: start.part, first })
     }
 
+    /// Takes back the frame that was put since `start`, and gives it out in one piece without its length field.
+    pub(crate) fn take_frame(&mut self, start: FrameStart) -> Option<BytesMut> {
+        let mut frame = BytesMut::new();
+        self.frame_since(start)?.for_each(|(bytes, _)| frame.extend_from_slice(bytes));
+        self.abandon_frame(start);
+        Some(frame)
+    }
+
+    /// Leaves `bytes` bytes, with those of the length field, of the frame that was put since `start`.
+    pub(crate) fn cut_frame(&mut self, start: FrameStart, bytes: usize) {
+        let Some(frame) = self.take_frame(start) else { return };
+        let length = u32::try_from(frame.len()).expect("a frame that was ended").to_be_bytes();
+        let whole = [&length[..], &frame].concat();
+        self.put(|tail| tail.extend_from_slice(&whole[..bytes.min(whole.len())]));
+    }
+
     /// Takes back all that was put since `start`.
     pub(crate) fn abandon_frame(&mut self, start: FrameStart) {
         if let Some(Part::Own(bytes)) = self.parts.drain(start.part..).next() {

@@ -203,6 +203,19 @@ pub(crate) fn decode(message: &Message, version: i16, body: &Bytes) -> Result<Va
     reader.fields(message.fields).map_err(|error| format!("{} v{version}: {error}", message.name))
 }
 
+/// Where the value of a field of the message itself, not of a struct in it, begins in `body`; `None` if this version has it
+/// not in its place.
+pub(crate) fn place_of(message: &Message, version: i16, body: &Bytes, name: &str) -> Option<usize> {
+    let mut reader = Reader { rest: body.clone(), version, flexible: message.flexible.contains(version) };
+    for field in message.fields.iter().filter(|field| field.is_in_place(version)) {
+        if field.name == name {
+            return Some(body.len() - reader.rest.len());
+        }
+        reader.field(field).ok()?;
+    }
+    None
+}
+
 struct Reader {
     rest: Bytes,
     version: i16,

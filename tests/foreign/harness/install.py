@@ -36,7 +36,7 @@ def kcat(_home: pathlib.Path) -> None:
         sys.exit("kcat is not installed: apt-get install kcat (as root this is done for you)")
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     say(["apt-get", "update", "-qq"], env=environment)
-    say(["apt-get", "install", "-y", "-qq", "--no-install-recommends", "kcat"], env=environment)
+    say(["apt-get", "install", "-y", "-qq", "--no-install-recommends", "kcat", "tshark"], env=environment)
 
 
 def python(home: pathlib.Path) -> None:
