@@ -5,7 +5,7 @@
 pre-commit: fmt-check lint unit tidy
 
 # What CI runs.
-ci: test fmt-check lint features doc hostile-million fidelity-kafka group-version-kafka leaders-kafka security-kafka capture stores foreign rebalance transactions tools evidence suites
+ci: test fmt-check lint features doc hostile-million fidelity-kafka group-version-kafka leaders-kafka security-kafka capture stores wireshark foreign rebalance transactions tools evidence suites
 
 # The README's command: everything that needs no other program.
 test:
@@ -98,6 +98,10 @@ hostile-long:
 # The house rules that a test can check.
 tidy:
     cargo test -p system-tests --test tidy
+
+# The journal as a capture file, read by tshark (Debian's package, which tests/foreign installs).
+wireshark:
+    TSHARK=required cargo test -p system-tests --test system capture
 
 # Clients that none of us wrote, against the mock. Installs them (tests/foreign/README.md).
 foreign:

@@ -60,6 +60,22 @@
 //! It is always said whether something goes wrong before the broker has done what is asked or after; a [`Scope`] says to
 //! which requests, and a [`FaultGuard`] for how long.
 //!
+//! # Ask it
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! use mockbroker::{MockBroker, SeedBatch};
+//!
+//! let broker = MockBroker::builder().topic("orders", 1).start().await;
+//! broker.topic("orders").partition(0).write(SeedBatch::of(["first"])); // without a client
+//! broker.topic("orders").partition(0).wait_log_end(1).await; // a state, not a time
+//! assert_eq!(broker.topic("orders").partition(0).records()[0].value_str(), Some("first"));
+//! assert_eq!(broker.group("billing").state(), None); // members, assignments, offsets; `wait_stable(2)`
+//! assert_eq!(broker.journal().produce().topic("orders").count(), 0); // what clients asked, and what became of it
+//! println!("{}", broker.report()); // all of it in words; a test that panics prints it
+//! # }
+//! ```
+//!
 //! # Hold a transaction half-way
 //!
 //! ```
@@ -76,7 +92,7 @@
 //!
 //! From the socket to the log: `control` (what a test does to nodes), `net` (frames off a connection), `wire` (bytes to requests), `engine` (the one lock, time),
 //! `fault` (what a test makes go wrong), `handlers` (one file per API), `cluster` (topics, configs, fetch sessions), `log`
-//! (record batches and their rules), `group` (who is in which group, what it has committed), `txn` (transactions).
+//! (record batches and their rules), `journal` (what was asked), `inspect` and `ask` (what is so, and waiting for it), `group` (who is in which group, what it has committed), `txn` (transactions).
 
 // outer
 mod ask;

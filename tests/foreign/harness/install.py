@@ -29,11 +29,11 @@ def everything(chosen: Iterable) -> pathlib.Path:
 
 
 def kcat(_home: pathlib.Path) -> None:
-    if shutil.which("kcat"):
+    if shutil.which("kcat") and shutil.which("tshark"):
         return
-    print("installing kcat", flush=True)
+    print("installing kcat and tshark", flush=True)
     if os.geteuid() != 0:
-        sys.exit("kcat is not installed: apt-get install kcat (as root this is done for you)")
+        sys.exit("kcat or tshark is not installed: apt-get install kcat tshark (as root this is done for you)")
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     say(["apt-get", "update", "-qq"], env=environment)
     say(["apt-get", "install", "-y", "-qq", "--no-install-recommends", "kcat", "tshark"], env=environment)
