@@ -13,7 +13,8 @@ use crate::engine::Engine;
 use crate::error::StartError;
 use crate::fault::{FaultBuilder, GateBuilder, HeldMarkers, Home, MarkerHome, Scope};
 use crate::journal::{Journal, Source};
-use crate::net::{Listener, Registry};
+use crate::net::{Connector, Listener, Registry};
+use crate::snapshot::Snapshot;
 use crate::types::NodeId;
 use crate::wait::until;
 
@@ -41,7 +42,9 @@ pub(crate) struct Alive {
     pub(crate) timekeeper: AbortHandle,
     pub(crate) idle_watch: AbortHandle,
     pub(crate) bootstrap_servers: String,
-    pub(crate) seed: u64,
+    /// What it was built with; the seed is known.
+    pub(crate) builder: MockBrokerBuilder,
+    pub(crate) connector: Connector,
 }
 
 impl MockBroker {
@@ -83,6 +86,11 @@ impl MockBroker {
         &self.alive.bootstrap_servers
     }
 
+    /// Opens connections to a cluster that was built with [`MockBrokerBuilder::in_memory`]. Of any other it finds no node.
+    pub fn connector(&self) -> Connector {
+        self.alive.connector.clone()
+    }
+
     /// The ids of the nodes, ascending.
     pub fn node_ids(&self) -> Vec<NodeId> {
         self.alive.listeners.iter().map(|(node, _)| *node).collect()
@@ -90,7 +98,7 @@ impl MockBroker {
 
     /// The seed of every id that this cluster gives out; with [`MockBrokerBuilder::seed`] it does so again.
     pub fn seed(&self) -> u64 {
-        self.alive.seed
+        self.alive.builder.known_seed()
     }
 
     /// How many connections are open.
@@ -244,6 +252,12 @@ impl MockBroker {
     /// If there is no node with this id; [`MockBroker::node_ids`] lists them, by default from 0 on.
     pub fn node(&self, id: impl Into<NodeId>) -> Node {
         Node::new(&self.alive, id.into())
+    }
+
+    /// Everything that the cluster has now, to be started again as often as a test wants.
+    pub fn snapshot(&self) -> Snapshot {
+        let (state, now) = self.alive.engine.fork();
+        Snapshot::new(state, self.alive.builder.clone(), now)
     }
 
     /// Panics if a request ended in a panic of its handler: a bug of this crate, which a test should not pass over.

@@ -11,9 +11,13 @@ use crate::engine::clock::Clock;
 use crate::engine::{Engine, Options, keep_time};
 use crate::error::StartError;
 use crate::ids::IdSource;
-use crate::net::{Port, Recycler, Registry, Service};
+use crate::net::{Connector, Port, Recycler, Registry, Service};
 use crate::state::State;
+use crate::time::Timestamp;
 use crate::types::NodeId;
+
+/// The port of every node in memory, where names are not shared with anybody.
+const MEMORY_PORT: u16 = 9092;
 
 /// Settings of a cluster. Everything has a default; [`start`](Self::start) makes it live.
 #[derive(Clone, Debug)]
@@ -29,6 +33,7 @@ pub struct MockBrokerBuilder {
     clock: Clock,
     seed: Option<u64>,
     options: Options,
+    in_memory: bool,
 }
 
 impl Default for MockBrokerBuilder {
@@ -44,6 +49,7 @@ impl Default for MockBrokerBuilder {
             clock: Clock::default(),
             seed: None,
             options: Options::default(),
+            in_memory: false,
         }
     }
 }
@@ -102,6 +108,26 @@ impl MockBrokerBuilder {
         self
     }
 
+    /// No sockets: clients reach the nodes with [`MockBroker::connector`], in this process, at `broker-0:9092` and so on by
+    /// the ids of the nodes. What needs no socket can live on tokio's paused clock
+    /// (`#[tokio::test(start_paused = true)]`): whenever everybody waits, time jumps to where somebody goes on.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use mockbroker::MockBroker;
+    ///
+    /// let broker = MockBroker::builder().in_memory().topic("orders", 1).start().await;
+    /// let stream = broker.connector().connect("broker-0", 9092).await.expect("it is there");
+    /// // async_kafka::Kafka::builder(broker.bootstrap_servers())
+    /// //     .dial(move |address| connector.connect(&address.host, address.port))
+    /// # drop(stream);
+    /// # }
+    /// ```
+    pub fn in_memory(mut self) -> Self {
+        self.in_memory = true;
+        self
+    }
+
     /// The seed of every id that the cluster gives out. Default: a random one, see [`MockBroker::seed`].
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
@@ -146,27 +172,53 @@ impl MockBrokerBuilder {
         self.start_now()
     }
 
-    pub(crate) fn start_now(self) -> Result<MockBroker, StartError> {
-        if tokio::runtime::Handle::try_current().is_err() {
-            return Err(StartError::NoRuntime);
-        }
-        let ports = self.bind_ports()?;
-        let nodes = self.describe_nodes(&ports)?;
-        let bootstrap_servers =
-            nodes.iter().map(|node| address_text(&node.host, node.port)).collect::<Vec<_>>().join(",");
-        let seed = self.seed.unwrap_or_else(|| fastrand::u64(..));
+    pub(crate) fn start_now(mut self) -> Result<MockBroker, StartError> {
+        let places = self.find_places()?;
+        let seed = *self.seed.get_or_insert_with(|| fastrand::u64(..));
         let mut ids = IdSource::new(seed);
-        let ids_of_nodes: Vec<_> = nodes.iter().map(|node| node.id).collect();
-        self.check_node_properties(&ids_of_nodes)?;
-        let cluster = Cluster::new(nodes, &self.properties, &mut ids).map_err(StartError::Setting)?;
+        let nodes: Vec<_> = places.nodes.iter().map(|node| node.id).collect();
+        self.check_node_properties(&nodes)?;
+        let cluster = Cluster::new(places.nodes.clone(), &self.properties, &mut ids).map_err(StartError::Setting)?;
         let mut state = State::new(cluster, ids);
         for (name, partitions) in &self.topics {
             state.create_topic_at_start(name, *partitions).map_err(StartError::Setting)?;
         }
-        Ok(MockBroker::new(run(state, &self.clock, &self.options, ids_of_nodes, ports, bootstrap_servers, seed)))
+        let engine = Engine::new(state, &self.clock, &self.options);
+        Ok(MockBroker::new(run(engine, places, self)))
     }
 
-    fn bind_ports(&self) -> Result<Vec<Port>, StartError> {
+    /// Starts a cluster that has `state`, as it was at `now`.
+    pub(crate) fn start_again(mut self, mut state: State, now: Timestamp) -> Result<MockBroker, StartError> {
+        // Those of the first may be taken.
+        self.port = 0;
+        self.clock = self.clock.beginning_at(now);
+        let places = self.find_places()?;
+        state.cluster.readdress(&places.nodes);
+        let down: Vec<_> = state.cluster.nodes().filter(|node| !node.alive).map(|node| node.id).collect();
+        let engine = Engine::go_on(state, &self.clock, &self.options);
+        let alive = run(engine, places, self);
+        for (_, listener) in alive.listeners.iter().filter(|(node, _)| down.contains(node)) {
+            listener.refuse();
+        }
+        Ok(MockBroker::new(alive))
+    }
+
+    /// The seed that was given, or drawn at the start.
+    pub(crate) fn known_seed(&self) -> u64 {
+        self.seed.unwrap_or_default()
+    }
+
+    fn find_places(&self) -> Result<Places, StartError> {
+        if tokio::runtime::Handle::try_current().is_err() {
+            return Err(StartError::NoRuntime);
+        }
+        let connector = Connector::default();
+        let ports = self.bind_ports(&connector)?;
+        let nodes = self.describe_nodes(&ports)?;
+        Ok(Places { connector, ports, nodes })
+    }
+
+    fn bind_ports(&self, connector: &Connector) -> Result<Vec<Port>, StartError> {
         if self.nodes == 0 {
             return Err(StartError::Setting("a cluster has at least 1 node, not 0".into()));
         }
@@ -176,6 +228,12 @@ impl MockBrokerBuilder {
         }
         (0..self.nodes)
             .map(|i| {
+                if self.in_memory {
+                    let node = self.first_node_id.saturating_add(i32::from(i));
+                    let address = self.advertised.get(usize::from(i)).cloned();
+                    let address = address.unwrap_or_else(|| (format!("broker-{node}"), MEMORY_PORT));
+                    return Ok(Port::Memory { connector: connector.clone(), address });
+                }
                 let port = if self.port == 0 { 0 } else { self.port + i };
                 Port::bind(SocketAddr::new(self.bind, port))
             })
@@ -214,7 +272,7 @@ impl MockBrokerBuilder {
             let id = NodeId(self.first_node_id.saturating_add(number));
             let (host, port) = match self.advertised.get(i) {
                 Some((host, port)) => (host.clone(), *port),
-                None => (port.address().ip().to_string(), port.address().port()),
+                None => port.address(),
             };
             Node::new(id, host, port)
         };
@@ -227,28 +285,29 @@ fn address_text(host: &str, port: u16) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
-fn run(
-    state: State,
-    clock: &Clock,
-    options: &Options,
-    nodes: Vec<NodeId>,
+/// Where the nodes are, before anybody is served there.
+struct Places {
+    connector: Connector,
     ports: Vec<Port>,
-    bootstrap_servers: String,
-    seed: u64,
-) -> Alive {
-    let max_idle = Duration::from_millis(state.cluster.settings().connections_max_idle_ms);
-    let engine = Engine::new(state, clock, options);
+    nodes: Vec<Node>,
+}
+
+fn run(engine: Arc<Engine>, places: Places, builder: MockBrokerBuilder) -> Alive {
+    let max_idle_ms = engine.read(|state| state.cluster.settings().connections_max_idle_ms);
+    let max_idle = Duration::from_millis(max_idle_ms);
     let registry = Arc::new(Registry::default());
     let recycler = Arc::new(Recycler::default());
     let timekeeper = tokio::spawn(keep_time(Arc::downgrade(&engine))).abort_handle();
     let idle_watch = tokio::spawn(watch_idle(Arc::clone(&engine), Arc::clone(&registry), max_idle)).abort_handle();
+    let Places { connector, ports, nodes } = places;
+    let bootstrap_servers = nodes.iter().map(|node| address_text(&node.host, node.port)).collect::<Vec<_>>().join(",");
     // Everything is set up: whoever connects from here on is served.
-    let serve = |(node, port): (NodeId, Port)| {
+    let serve = |(node, port): (&Node, Port)| {
         let (engine, registry, recycler) = (Arc::clone(&engine), Arc::clone(&registry), Arc::clone(&recycler));
-        (node, port.serve(Service { node, engine, registry, recycler }))
+        (node.id, port.serve(Service { node: node.id, engine, registry, recycler }))
     };
-    let listeners = nodes.into_iter().zip(ports).map(serve).collect();
-    Alive { engine, registry, listeners, timekeeper, idle_watch, bootstrap_servers, seed }
+    let listeners = nodes.iter().zip(ports).map(serve).collect();
+    Alive { engine, registry, listeners, timekeeper, idle_watch, bootstrap_servers, builder, connector }
 }
 
 /// Ends connections that say nothing for `connections.max.idle.ms`.

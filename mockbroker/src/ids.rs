@@ -5,7 +5,7 @@ use uuid::Uuid;
 use crate::types::TopicId;
 
 /// Gives out ids. Not for secrets.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct IdSource {
     seed: u64,
     random: fastrand::Rng,

@@ -103,6 +103,7 @@ mod builder;
 pub mod cli;
 mod control;
 mod operations;
+mod snapshot;
 
 // shell
 mod engine;
@@ -149,6 +150,8 @@ pub use inspect::{
 pub use journal::{Decision, Entry, Journal};
 /// The types of all requests and answers, for [`Fault::edit`]: those of the crate `kafka-protocol`.
 pub use kafka_protocol::messages;
+pub use net::{Connector, MemoryStream};
+pub use snapshot::Snapshot;
 pub use time::Timestamp;
 pub use types::{ConnectionId, NodeId, PartitionId, ProducerId, TopicId, TopicName};
 pub use wire::api_key::ApiKey;

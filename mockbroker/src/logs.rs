@@ -13,7 +13,7 @@ use crate::types::{PartitionId, TopicId};
 
 /// What the partitions of the cluster hold. There is one log for each partition, whatever its replicas (replication is
 /// logical).
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Logs {
     topics: BTreeMap<TopicId, Vec<PartitionLog>>,
 }

@@ -78,6 +78,23 @@ impl State {
         }
     }
 
+    /// The same state for another engine: nobody is connected to it, so nobody waits and no fetch session goes on.
+    pub(crate) fn fork(&self) -> Self {
+        Self {
+            cluster: self.cluster.clone(),
+            logs: self.logs.clone(),
+            held: HeldFetches::default(),
+            unacked: UnackedProduces::default(),
+            groups: self.groups.clone(),
+            telemetry: self.telemetry.clone(),
+            transactions: self.transactions.clone(),
+            markers: self.markers.clone(),
+            ids: self.ids.clone(),
+            next_ticket: self.next_ticket,
+            sessions: BTreeMap::new(),
+        }
+    }
+
     /// A ticket for a request that may have to wait.
     pub(crate) fn new_ticket(&mut self) -> Ticket {
         self.next_ticket += 1;

@@ -18,6 +18,7 @@
 //! - `operations`: what a test does to a cluster by one call.
 //! - `replicas`: replicas that lack something, and what that does to those who write and read.
 //! - `transactional`: the producer of transactions; `stage` is what its tests and those of the loop share.
+//! - `snapshot`: a warmed cluster, started as often as a test wants.
 //! - `unrest`: everything at once while connections break at random.
 //! - `states`: what a test can ask of groups, topics and transactions, and wait for.
 //! - `time`: the manual clock.
@@ -41,6 +42,7 @@ mod operations;
 mod replicas;
 mod stage;
 mod states;
+mod snapshot;
 mod time;
 mod transactional;
 mod unrest;

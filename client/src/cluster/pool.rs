@@ -20,11 +20,11 @@ use crate::{
 };
 
 /// A lane's number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct LaneId(pub(crate) u32);
 
 /// What a connection leads to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Node {
     /// A broker of the metadata.
     Id(i32),
@@ -104,7 +104,12 @@ impl Pool {
 
     /// Lets go of a lane's connections.
     pub(crate) fn close_lane(&self, lane: LaneId) {
-        self.slots.retain(|(of, _), _| *of != lane);
+        // One by one in their order, so that the same run does the same.
+        let mut nodes: Vec<_> = self.slots.iter().map(|slot| *slot.key()).filter(|(of, _)| *of == lane).collect();
+        nodes.sort_unstable();
+        for node in nodes {
+            self.slots.remove(&node);
+        }
     }
 }
 

@@ -138,14 +138,17 @@ impl Task {
                 return CloseReason::ByClient;
             }
             let takes_commands = self.takes_commands();
+            // In an order of its own, so that the same run does the same. Nothing starves: the timer is set anew when it has
+            // fired, answers end when no request is written, a request is written before another one is taken.
             let event = tokio::select! {
+                biased;
+                () = &mut timer => Event::Deadline,
                 read = self.reading.read_buf(&mut self.reader.buffer) => Event::Read(read),
                 written = self.writing.write_all_buf(&mut self.outgoing), if self.outgoing.has_remaining() => {
                     Event::Written(written)
                 }
                 command = self.commands.recv(), if takes_commands => Event::Command(command),
                 progress = Session::progress(&mut self.session) => Event::Login(progress),
-                () = &mut timer => Event::Deadline,
             };
             if let Err(reason) = self.on_event(event, &mut timer) {
                 return reason;

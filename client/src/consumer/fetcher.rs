@@ -68,6 +68,7 @@ impl Fetcher {
             let deadline = self.shared.positions().next_deadline(now);
             let deadline = deadline.map_or(self.next_refresh, |deadline| deadline.min(self.next_refresh));
             tokio::select! {
+                biased;
                 Some(done) = self.work.next(), if !self.work.is_empty() => self.on_done(done),
                 () = self.shared.changed.notified() => {}
                 () = sleep_until(deadline) => {}

@@ -85,6 +85,7 @@ impl Consumer {
                 running.push(task(stream));
             }
             tokio::select! {
+                biased;
                 () = assigned => {}
                 Some(()) = running.next(), if !running.is_empty() => {}
             }

@@ -5,7 +5,7 @@
 //! next. The second one moves only when the program has been given something.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -100,7 +100,7 @@ pub(crate) enum Content {
 #[derive(Debug, Default)]
 pub(crate) struct Positions {
     pub(super) partitions: Vec<Partition>,
-    pub(super) by_name: HashMap<Arc<str>, HashMap<i32, Slot>>,
+    pub(super) by_name: BTreeMap<Arc<str>, BTreeMap<i32, Slot>>,
     arrived: VecDeque<Arrived>,
     buffered_bytes: usize,
     /// Counts assignments.

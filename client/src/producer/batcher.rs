@@ -8,7 +8,7 @@
 mod admission;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
 
@@ -41,7 +41,7 @@ struct TopicLanes {
 pub(crate) struct Batcher {
     limits: Limits,
     memory: Arc<Semaphore>,
-    topics: HashMap<Arc<str>, TopicLanes>,
+    topics: BTreeMap<Arc<str>, TopicLanes>,
     lanes: Vec<Lane>,
     /// With idempotence, once a broker gave one out.
     producer_id: Option<i64>,
@@ -72,7 +72,7 @@ impl Batcher {
         Self {
             limits,
             memory,
-            topics: HashMap::new(),
+            topics: BTreeMap::new(),
             lanes: Vec::new(),
             producer_id: None,
             identity: None,

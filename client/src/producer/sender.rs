@@ -8,7 +8,7 @@
 mod transactions;
 
 use std::{
-    collections::{BTreeSet, HashMap, hash_map::Entry},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     sync::Arc,
 };
 
@@ -39,7 +39,7 @@ pub(crate) struct Sender {
     shared: Arc<Shared>,
     cluster: Cluster,
     lane: Lane,
-    nodes: HashMap<i32, NodeState>,
+    nodes: BTreeMap<i32, NodeState>,
     /// Topics whose leaders are to be looked up.
     stale: BTreeSet<Arc<str>>,
     refreshing: bool,
@@ -77,7 +77,7 @@ impl Sender {
     pub(crate) fn new(shared: Arc<Shared>, cluster: Cluster) -> Self {
         let next_refresh = Instant::now() + cluster.config().metadata_max_age;
         let lane = cluster.lane();
-        let (nodes, stale, work) = (HashMap::new(), BTreeSet::new(), FuturesUnordered::new());
+        let (nodes, stale, work) = (BTreeMap::new(), BTreeSet::new(), FuturesUnordered::new());
         let (refreshing, identifying, adding, routes) = (false, false, false, 0);
         Self { shared, cluster, lane, nodes, stale, refreshing, next_refresh, identifying, adding, routes, work }
     }
@@ -101,6 +101,7 @@ impl Sender {
                 return;
             }
             tokio::select! {
+                biased;
                 Some(done) = self.work.next(), if !self.work.is_empty() => self.on_done(done),
                 () = self.shared.changed.notified() => {}
                 () = sleep_until(deadline) => {}
@@ -179,7 +180,7 @@ impl Sender {
 
     /// Sends to each broker that has room one request with the oldest batches. `true` when there may be more to send.
     fn drain(&mut self, now: Instant) -> bool {
-        let mut requests: HashMap<i32, Request> = HashMap::new();
+        let mut requests: BTreeMap<i32, Request> = BTreeMap::new();
         let mut wanted = BTreeSet::new();
         let shared = Arc::clone(&self.shared);
         {
@@ -224,7 +225,7 @@ impl Sender {
     /// The request under construction for a node, if the node is connected and the request has room.
     fn request<'a>(
         &mut self,
-        requests: &'a mut HashMap<i32, Request>,
+        requests: &'a mut BTreeMap<i32, Request>,
         node_id: i32,
         size: usize,
     ) -> Option<&'a mut Request> {

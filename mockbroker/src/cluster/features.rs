@@ -35,7 +35,7 @@ static FEATURES: &[Feature] = &[
 ];
 
 /// Which level each feature has.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Features {
     /// What differs from a fresh cluster.
     levels: BTreeMap<&'static str, i16>,

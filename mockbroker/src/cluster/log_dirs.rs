@@ -9,7 +9,7 @@ use super::Cluster;
 use crate::types::{NodeId, PartitionId, TopicId};
 
 /// The replicas that were moved.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct LogDirs {
     moved: BTreeMap<(NodeId, TopicId, PartitionId), String>,
 }

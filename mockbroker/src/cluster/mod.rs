@@ -108,7 +108,7 @@ impl CoordinatorType {
 }
 
 /// Who is in the cluster, and what topics and configs it has.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Cluster {
     cluster_id: String,
     nodes: BTreeMap<NodeId, Node>,
@@ -184,6 +184,15 @@ impl Cluster {
     pub(crate) fn set_alive(&mut self, id: NodeId, alive: bool) {
         if let Some(node) = self.nodes.get_mut(&id) {
             node.alive = alive;
+        }
+    }
+
+    /// Gives the nodes other addresses.
+    pub(crate) fn readdress(&mut self, nodes: &[Node]) {
+        for new in nodes {
+            if let Some(node) = self.nodes.get_mut(&new.id) {
+                (node.host, node.port) = (new.host.clone(), new.port);
+            }
         }
     }
 

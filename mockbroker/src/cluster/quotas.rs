@@ -37,7 +37,7 @@ pub(crate) enum Match {
 }
 
 /// The quotas of a cluster.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Quotas {
     entities: BTreeMap<Entity, BTreeMap<String, f64>>,
 }

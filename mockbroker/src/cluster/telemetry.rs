@@ -46,7 +46,7 @@ pub(crate) struct Push {
 }
 
 /// A client that has asked or pushed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Instance {
     subscription: Subscription,
     /// Of the subscriptions that this was computed from.
@@ -60,7 +60,7 @@ struct Instance {
 }
 
 /// The clients that the nodes know.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Telemetry {
     instances: BTreeMap<(NodeId, Uuid), Instance>,
     /// The same, the one to be forgotten first in front.

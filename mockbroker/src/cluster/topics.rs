@@ -56,7 +56,7 @@ impl Topic {
 }
 
 /// All topics that exist.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Topics {
     by_id: BTreeMap<TopicId, Topic>,
     ids: BTreeMap<String, TopicId>,

@@ -42,7 +42,7 @@ pub(crate) struct ScramAlteration {
 }
 
 /// The users that have credentials.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct ScramUsers {
     users: BTreeMap<String, BTreeMap<ScramMechanism, ScramCredential>>,
 }

@@ -17,6 +17,7 @@ pub struct Clock(Kind);
 enum Kind {
     #[default]
     Real,
+    RealAt(Timestamp),
     Manual {
         start: Option<Timestamp>,
     },
@@ -29,6 +30,11 @@ impl Clock {
         Self(Kind::Real)
     }
 
+    /// As [`Clock::real`], beginning at `start`. On a runtime whose clock is paused every run has the same times.
+    pub fn real_at(start: Timestamp) -> Self {
+        Self(Kind::RealAt(start))
+    }
+
     /// Time stands still until [`MockBroker::advance`](crate::MockBroker::advance) moves it. It begins at the present.
     pub fn manual() -> Self {
         Self(Kind::Manual { start: None })
@@ -38,6 +44,16 @@ impl Clock {
     /// of their own clock (`message.timestamp.after.max.ms`).
     pub fn manual_at(start: Timestamp) -> Self {
         Self(Kind::Manual { start: Some(start) })
+    }
+}
+
+impl Clock {
+    /// The same clock, beginning at `start`.
+    pub(crate) fn beginning_at(self, start: Timestamp) -> Self {
+        match self.0 {
+            Kind::Real | Kind::RealAt(_) => Self::real_at(start),
+            Kind::Manual { .. } => Self::manual_at(start),
+        }
     }
 }
 
@@ -55,6 +71,7 @@ impl Running {
     pub(crate) fn start(clock: &Clock) -> Self {
         match clock.0 {
             Kind::Real => Self::Real { started: monotonic_now(), wall: since_1970() },
+            Kind::RealAt(start) => Self::Real { started: monotonic_now(), wall: start.since(Timestamp::default()) },
             Kind::Manual { start } => {
                 Self::Manual(watch::Sender::new(start.unwrap_or_else(|| Timestamp::default() + since_1970())))
             }

@@ -133,6 +133,21 @@ impl Engine {
         let loaded = state.load_groups(clock.now());
         debug_assert!(loaded.answers.is_empty() && loaded.moved.is_empty(), "nobody waits yet: {loaded:?}");
         state.begin_transactions(clock.now());
+        Self::over(state, clock, options)
+    }
+
+    /// An engine over `state`, which was another's until now.
+    pub(crate) fn go_on(state: State, clock: &clock::Clock, options: &Options) -> Arc<Self> {
+        Self::over(state, clock::Running::start(clock), options)
+    }
+
+    /// What the state is now, without anybody who waits; and when now is.
+    pub(crate) fn fork(&self) -> (State, Timestamp) {
+        let now = self.now();
+        (self.lock().state.fork(), now)
+    }
+
+    fn over(state: State, clock: clock::Running, options: &Options) -> Arc<Self> {
         let (chores, faults) = (Chores::new(&state, clock.now()), Faults::new(state.ids.seed()));
         Arc::new(Self {
             shared: Mutex::new(Shared { state, parked: Parked::default(), chores, faults, armed: Timestamp::MAX }),

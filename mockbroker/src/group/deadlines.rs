@@ -23,7 +23,7 @@ pub(super) enum Timer {
 }
 
 /// The timers that run.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Deadlines {
     /// The instant of each, and its number: of two that are due at once, the one that was armed first goes first.
     by_timer: HashMap<Timer, (Timestamp, u64)>,

@@ -75,7 +75,7 @@ pub(crate) struct Ctx<'a> {
 }
 
 /// All groups of the cluster. A group id is of one kind at a time.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct GroupCoordinator {
     hard: HardState,
     classic: BTreeMap<StrBytes, ClassicGroup>,

@@ -3,7 +3,7 @@
 //! Source: `LeaderEpochFileCache.java`.
 
 /// The epochs of a partition's leaders, each with the offset it began at. Both rise strictly; never empty.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct LeaderEpochs {
     entries: Vec<Entry>,
 }

@@ -22,7 +22,7 @@ use crate::cluster::TopicConfig;
 use crate::time::Timestamp;
 
 /// The log of one partition.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct PartitionLog {
     pub(super) log_start_offset: i64,
     pub(super) log_end_offset: i64,

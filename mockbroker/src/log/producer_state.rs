@@ -20,7 +20,7 @@ use crate::time::Timestamp;
 const BATCHES_TO_RETAIN: usize = 5;
 
 /// The producers of one partition, by id.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Producers {
     by_id: BTreeMap<i64, Producer>,
     /// The open transactions: producer id by the offset of the first record.

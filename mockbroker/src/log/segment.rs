@@ -11,7 +11,7 @@ use crate::cluster::TopicConfig;
 use crate::time::Timestamp;
 
 /// A run of batches.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Segment {
     base_offset: i64,
     /// Where it begins, in bytes. It ends where the next one begins, so what compaction saves moves the segments before
@@ -35,7 +35,7 @@ pub(super) struct Segment {
 }
 
 /// A batch and where it lies.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) batch: Batch,
     /// Bytes from the beginning of the segment, which `segment.bytes` keeps below 2 GiB.
@@ -43,7 +43,7 @@ pub(super) struct Entry {
 }
 
 /// How full Kafka's index files of this segment would be.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct IndexSizes {
     bytes_since_last_entry: u64,
     /// The offset index: the places of the batches that it has an entry for.

@@ -22,12 +22,12 @@ pub(crate) struct Joining {
 }
 
 /// The producers that have asked, by id.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Verifications {
     by_producer: BTreeMap<i64, Verification>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Verification {
     begun: Timestamp,
     epoch: i16,

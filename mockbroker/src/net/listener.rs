@@ -1,4 +1,4 @@
-//! One accept loop per node.
+//! How connections to a node come in: one accept loop per node, or, in memory, a name.
 
 use std::future::poll_fn;
 use std::io;
@@ -7,11 +7,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
 use super::connection::Connection;
+use super::memory::Connector;
 use super::recycler::Recycler;
 use super::registry::Registry;
 use crate::engine::Engine;
@@ -24,11 +26,13 @@ const BACKLOG: u32 = 1024;
 /// How long to leave the kernel alone when it has no file descriptor left.
 const BACK_OFF: Duration = Duration::from_millis(50);
 
-/// A port that is ours, before anybody is served on it.
+/// A place that is ours, before anybody is served there.
 #[derive(Debug)]
-pub(crate) struct Port {
-    listener: TcpListener,
-    address: SocketAddr,
+pub(crate) enum Port {
+    /// A port of TCP.
+    Tcp { listener: TcpListener, address: SocketAddr },
+    /// A name in memory.
+    Memory { connector: Connector, address: (String, u16) },
 }
 
 /// What a node's connections are served with.
@@ -43,13 +47,25 @@ pub(crate) struct Service {
 /// A node's listener at work.
 #[derive(Debug)]
 pub(crate) struct Listener {
-    address: SocketAddr,
     service: Service,
     /// The runtime that connections are served on, whoever opens the listener again.
     runtime: Handle,
-    socket: Arc<Socket>,
-    /// The accept loop.
-    task: Mutex<Option<AbortHandle>>,
+    door: Door,
+}
+
+/// How connections come in.
+#[derive(Debug)]
+enum Door {
+    Tcp {
+        address: SocketAddr,
+        socket: Arc<Socket>,
+        /// The accept loop.
+        task: Mutex<Option<AbortHandle>>,
+    },
+    Memory {
+        connector: Connector,
+        address: (String, u16),
+    },
 }
 
 /// The socket, where both the accept loop and the owner can reach it: it stops to listen the moment it is taken out.
@@ -72,21 +88,30 @@ impl Port {
         let bind = || {
             let listener = bound(address)?.listen(BACKLOG)?;
             let address = listener.local_addr()?;
-            Ok(Self { listener, address })
+            Ok(Self::Tcp { listener, address })
         };
         bind().map_err(|source| StartError::Bind { address, source })
     }
 
-    /// Where it listens.
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+    /// Where it listens, as clients are told unless something else is said.
+    pub(crate) fn address(&self) -> (String, u16) {
+        match self {
+            Self::Tcp { address, .. } => (address.ip().to_string(), address.port()),
+            Self::Memory { address, .. } => address.clone(),
+        }
     }
 
     /// Serves on this port, on the runtime that this is called from.
     pub(crate) fn serve(self, service: Service) -> Listener {
-        let socket = Arc::new(Socket(Mutex::new(Place::Open(self.listener))));
-        let (runtime, task) = (Handle::current(), Mutex::new(None));
-        let listener = Listener { address: self.address, service, runtime, socket, task };
+        let runtime = Handle::current();
+        let door = match self {
+            Self::Tcp { listener, address } => {
+                let socket = Arc::new(Socket(Mutex::new(Place::Open(listener))));
+                Door::Tcp { address, socket, task: Mutex::new(None) }
+            }
+            Self::Memory { connector, address } => Door::Memory { connector, address },
+        };
+        let listener = Listener { service, runtime, door };
         listener.begin();
         listener
     }
@@ -104,48 +129,61 @@ fn bound(address: SocketAddr) -> io::Result<TcpSocket> {
 impl Listener {
     /// Frees the port.
     pub(crate) fn close(&self) {
-        self.socket.put(Place::Closed);
-        self.run(None);
+        match &self.door {
+            Door::Tcp { socket, task, .. } => {
+                socket.put(Place::Closed);
+                run(task, None);
+            }
+            Door::Memory { connector, address } => connector.close(address),
+        }
     }
 
     /// Refuses connections from here on, and keeps the port.
     pub(crate) fn refuse(&self) {
         // It listens until it is dropped, and as long as it does nobody binds the port.
         self.close();
-        match bound(self.address) {
-            Ok(socket) => self.socket.put(Place::Refusing(socket)),
-            Err(error) => {
-                tracing::warn!(address = %self.address, %error, "the port of a node that is down is not kept")
-            }
+        let Door::Tcp { address, socket, .. } = &self.door else { return };
+        match bound(*address) {
+            Ok(kept) => socket.put(Place::Refusing(kept)),
+            Err(error) => tracing::warn!(%address, %error, "the port of a node that is down is not kept"),
         }
     }
 
     /// Listens again, on the same port.
     pub(crate) fn reopen(&self) -> Result<(), StartError> {
-        let _runtime = self.runtime.enter();
-        let listen = |place| match place {
-            Place::Open(listener) => Ok(listener),
-            Place::Refusing(socket) => socket.listen(BACKLOG),
-            Place::Closed => bound(self.address)?.listen(BACKLOG),
-        };
-        let listener = listen(self.socket.take());
-        let listener = listener.map_err(|source| StartError::Bind { address: self.address, source })?;
-        self.socket.put(Place::Open(listener));
+        if let Door::Tcp { address, socket, .. } = &self.door {
+            let _runtime = self.runtime.enter();
+            let listen = |place| match place {
+                Place::Open(listener) => Ok(listener),
+                Place::Refusing(socket) => socket.listen(BACKLOG),
+                Place::Closed => bound(*address)?.listen(BACKLOG),
+            };
+            let listener = listen(socket.take());
+            let listener = listener.map_err(|source| StartError::Bind { address: *address, source })?;
+            socket.put(Place::Open(listener));
+        }
         self.begin();
         Ok(())
     }
 
     fn begin(&self) {
-        let accepting = self.runtime.spawn(accept(Arc::clone(&self.socket), self.service.clone()));
-        self.run(Some(accepting.abort_handle()));
-    }
-
-    /// Ends the accept loop, and remembers the next.
-    fn run(&self, task: Option<AbortHandle>) {
-        let before = std::mem::replace(&mut *self.task.lock().unwrap_or_else(PoisonError::into_inner), task);
-        if let Some(before) = before {
-            before.abort();
+        match &self.door {
+            Door::Tcp { socket, task, .. } => {
+                let accepting = self.runtime.spawn(accept(Arc::clone(socket), self.service.clone()));
+                run(task, Some(accepting.abort_handle()));
+            }
+            Door::Memory { connector, address } => {
+                connector.open(address, self.service.clone(), self.runtime.clone());
+            }
         }
+    }
+}
+
+/// Ends the accept loop, and remembers the next.
+fn run(task: &Mutex<Option<AbortHandle>>, next: Option<AbortHandle>) {
+    let before = std::mem::replace(&mut *task.lock().unwrap_or_else(PoisonError::into_inner), next);
+    if let Some(before) = before {
+        before.abort();
     }
 }
 
@@ -175,21 +213,29 @@ impl Socket {
 }
 
 async fn accept(socket: Arc<Socket>, service: Service) {
-    let Service { node, engine, registry, recycler } = service;
     while let Some(accepted) = socket.accept().await {
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                tracing::warn!(%node, %error, "cannot accept a connection");
+                tracing::warn!(node = %service.node, %error, "cannot accept a connection");
                 tokio::time::sleep(BACK_OFF).await;
                 continue;
             }
         };
         // Answers are written whole; there is nothing to gather by waiting. A connection that is already gone shows soon.
         drop(stream.set_nodelay(true));
-        let registration = registry.register(node, engine.now(), engine.change_bell());
-        let id = registration.id;
-        let connection = Connection::new(stream, node, peer, Arc::clone(&engine), registration, Arc::clone(&recycler));
-        registry.runs_as(id, tokio::spawn(connection.run()).abort_handle());
+        serve_connection(stream, peer, &service);
     }
+}
+
+/// Serves a connection that has come in, on the present runtime.
+pub(super) fn serve_connection<S>(stream: S, peer: SocketAddr, service: &Service)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let Service { node, engine, registry, recycler } = service;
+    let registration = registry.register(*node, engine.now(), engine.change_bell());
+    let id = registration.id;
+    let connection = Connection::new(stream, *node, peer, Arc::clone(engine), registration, Arc::clone(recycler));
+    registry.runs_as(id, tokio::spawn(connection.run()).abort_handle());
 }

@@ -2,10 +2,12 @@
 
 mod connection;
 mod listener;
+mod memory;
 mod receive;
 mod recycler;
 mod registry;
 
 pub(crate) use listener::{Listener, Port, Service};
+pub use memory::{Connector, MemoryStream};
 pub(crate) use recycler::Recycler;
 pub(crate) use registry::Registry;

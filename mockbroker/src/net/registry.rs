@@ -66,24 +66,28 @@ impl Registry {
     /// Ends every connection. Their tasks are gone as soon as the runtime has run.
     pub(crate) fn close_all(&self) {
         self.closed.store(true, Ordering::SeqCst);
-        for entry in &self.connections {
-            entry.abort();
-        }
+        self.end(|_| true);
     }
 
     /// Ends every connection to `node`.
     pub(crate) fn close_node(&self, node: NodeId) {
-        for mut entry in self.connections.iter_mut().filter(|entry| entry.node == node) {
-            entry.is_doomed = true;
-            entry.abort();
-        }
+        self.end(|entry| entry.node == node);
     }
 
     /// Ends the connections that were last active before `instant`.
     pub(crate) fn close_idle_since(&self, instant: Timestamp) {
-        for entry in &self.connections {
-            if entry.last_active_ms.load(Ordering::Relaxed) <= instant.as_millis() {
-                tracing::info!(connection = entry.key().0, "closed: idle for connections.max.idle.ms");
+        self.end(|entry| entry.last_active_ms.load(Ordering::Relaxed) <= instant.as_millis());
+    }
+
+    /// Ends the connections that `is_meant`, in the order in which they came, so that a run can be had again.
+    fn end(&self, is_meant: impl Fn(&Entry) -> bool) {
+        let meant = self.connections.iter().filter(|entry| is_meant(entry)).map(|entry| *entry.key());
+        let mut meant: Vec<_> = meant.collect();
+        meant.sort_unstable();
+        for id in meant {
+            if let Some(mut entry) = self.connections.get_mut(&id) {
+                tracing::debug!(connection = id.0, node = %entry.node, "ended by us");
+                entry.is_doomed = true;
                 entry.abort();
             }
         }

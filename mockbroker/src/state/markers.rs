@@ -20,7 +20,7 @@ use crate::txn::{Event, Markers, TopicPartition};
 use crate::types::PartitionId;
 
 /// Transactions that are prepared and not complete, in the order in which they were decided.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct MarkerQueue {
     waiting: VecDeque<Markers>,
     /// How many hold the markers back.

@@ -128,7 +128,7 @@ pub(crate) struct Markers {
 }
 
 /// All transactional ids of the cluster.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct TransactionCoordinator {
     hard: BTreeMap<StrBytes, Metadata>,
     soft: BTreeMap<StrBytes, Soft>,

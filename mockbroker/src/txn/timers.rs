@@ -18,7 +18,7 @@ use crate::time::Timestamp;
 type Index = BTreeSet<(Timestamp, StrBytes)>;
 
 /// What has a time, by that time.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Timers {
     schedule: Schedule,
     /// Ongoing transactions, by the last instant at which they have not timed out.

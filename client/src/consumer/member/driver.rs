@@ -140,6 +140,7 @@ impl Driver {
             self.refresh(now);
             let deadline = self.next_deadline();
             tokio::select! {
+                biased;
                 Some(done) = self.work.next(), if !self.work.is_empty() => self.on_done(done),
                 () = self.group.changed.notified() => {}
                 () = sleep_until(deadline) => {}

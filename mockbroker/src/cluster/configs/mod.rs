@@ -37,7 +37,7 @@ pub(crate) enum Resource {
 }
 
 /// What was set where, and the typed views of it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Configs {
     static_all: Properties,
     static_nodes: BTreeMap<NodeId, Properties>,

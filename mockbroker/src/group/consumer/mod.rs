@@ -142,7 +142,7 @@ impl Default for ConsumerConfig {
 }
 
 /// A consumer group.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct ConsumerGroup {
     group_id: String,
     hard: HardState,

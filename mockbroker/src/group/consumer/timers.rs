@@ -18,7 +18,7 @@ pub(super) enum Timer {
 }
 
 /// Deadlines, at most one of each kind for each member.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Timers {
     due: BTreeSet<(Timestamp, Timer, String)>,
     /// When, and the member epoch at which it was armed.

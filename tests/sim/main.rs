@@ -1,0 +1,20 @@
+//! Target `sim`: client and broker in one process, in memory, on tokio's paused clock. Time is virtual and jumps, so that a day
+//! of it takes milliseconds, and the same seed does the same, byte for byte.
+//!
+//! - `determinism`: each seed twice, with nodes that crash and connections that break.
+//! - `time`: what takes long takes no time.
+//! - `line`: what passes between client and broker, recorded.
+
+mod determinism;
+mod line;
+mod time;
+
+use std::future::Future;
+
+/// Runs a test on a runtime of its own, whose clock is paused, with everything random drawn from `seed`.
+fn simulate<T>(seed: u64, test: impl Future<Output = T>) -> T {
+    // The client's random numbers are those of the thread.
+    fastrand::seed(seed);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    runtime.expect("a runtime").block_on(test)
+}
