@@ -2,10 +2,12 @@
 //! Kafka of three nodes with `KAFKA_BOOTSTRAP=host:port,host:port,host:port`.
 //!
 //! - here: who answers for a partition, and who is named instead
+//! - `crash`: a node that is killed
 //! - `moves`: elections and reassignments, and what they do to those who read and write
 //! - `groups`: who speaks for a group, and how it goes on when that is another node
 //! - `transactions`: the same of transactional ids, and markers in partitions that others lead
 
+mod crash;
 mod groups;
 mod moves;
 mod transactions;
@@ -39,6 +41,11 @@ struct Cluster {
 impl Cluster {
     /// A cluster with a topic of one partition on `replicas` nodes.
     async fn with_topic(replicas: i16) -> Self {
+        Self::with_topic_and(replicas, &[]).await
+    }
+
+    /// The same with configs of the topic.
+    async fn with_topic_and(replicas: i16, configs: &[(&str, &str)]) -> Self {
         let broker = match Broker::real() {
             Some(real) => real,
             None => Broker::mock(MockBroker::builder().nodes(3).start().await),
@@ -46,7 +53,9 @@ impl Cluster {
         assert_eq!(broker.bootstrap().split(',').count(), 3, "KAFKA_BOOTSTRAP is to name three nodes");
         let mut first = broker.connect().await;
         let topic = unique("leaders");
-        let wanted = value!({ name: &topic, num_partitions: 1, replication_factor: replicas });
+        let configs = configs.iter().map(|(name, value)| value!({ name: *name, value: *value })).collect();
+        let configs = Value::Array(configs);
+        let wanted = value!({ name: &topic, num_partitions: 1, replication_factor: replicas, configs: configs });
         let created = first.call(CREATE_TOPICS, 7, value!({ topics: [wanted], timeout_ms: 10_000 })).await;
         assert_eq!(created["topics"][0]["error_code"], 0, "{created:?}");
         let (mut nodes, mut addresses) = (BTreeMap::new(), BTreeMap::new());

@@ -90,7 +90,7 @@ impl Cluster {
     }
 }
 
-fn numbers(array: &Value) -> Vec<i64> {
+pub(super) fn numbers(array: &Value) -> Vec<i64> {
     array.array().iter().map(Value::int).collect()
 }
 

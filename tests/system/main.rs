@@ -43,6 +43,7 @@ mod replicas;
 mod stage;
 mod states;
 mod snapshot;
+mod stage;
 mod time;
 mod transactional;
 mod unrest;

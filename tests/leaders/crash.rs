@@ -1,0 +1,104 @@
+//! The crash of a node: who leads then, under which epoch, who is eligible, and what is refused while too few are in sync.
+//!
+//! On a real Kafka it needs a cluster of its own, since a node is killed: `tests/real-kafka/real-kafka exec --brokers 3 --property
+//! broker.session.timeout.ms=3000 -- env KAFKA_MAY_CRASH=1 cargo test -p system-tests --test leaders crash::`.
+
+use std::env;
+use std::process::Command;
+use std::time::Duration;
+
+use mockbroker::NodeId;
+use system_tests::api::DESCRIBE_TOPIC_PARTITIONS;
+
+use super::moves::numbers;
+use super::*;
+
+const NOT_ENOUGH_REPLICAS: i64 = 19;
+/// A real controller takes `broker.session.timeout.ms` to notice.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Kills a node, as `kill -9` does.
+fn kill(broker: &Broker, node: i64) {
+    let id = i32::try_from(node).expect("an id");
+    if let Some(mock) = broker.steered() {
+        return mock.node(NodeId(id)).crash();
+    }
+    // `real-kafka exec` says who is who: "1=4711,2=4712,3=4713".
+    let pids = env::var("KAFKA_NODE_PIDS").expect("set by real-kafka exec");
+    let pid = pids.split(',').find_map(|pair| pair.strip_prefix(&format!("{id}="))).expect("a node of it");
+    assert!(Command::new("kill").args(["-9", pid]).status().expect("kill runs").success());
+}
+
+/// Asks until the answer is what is waited for.
+async fn until(connection: &mut Raw, (key, version): (i16, i16), body: Value, is_so: impl Fn(&Value) -> bool) -> Value {
+    let asked = async {
+        loop {
+            let answer = connection.call(key, version, body.clone()).await;
+            if is_so(&answer) {
+                return answer;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(LIMIT, asked).await.expect("in time")
+}
+
+#[tokio::test]
+async fn after_a_crash_another_leads_and_too_few_in_sync_refuse_what_wants_all() {
+    // Source: ReplicationControlManager.handleBrokerFenced, PartitionChangeBuilder, Partition.appendRecordsToLeader; KIP-966.
+    if env::var("KAFKA_BOOTSTRAP").is_ok() && env::var("KAFKA_MAY_CRASH").is_err() {
+        return eprintln!("not asked: this kills a node of the cluster, see the top of the file");
+    }
+    let mut cluster = Cluster::with_topic_and(3, &[("min.insync.replicas", "3")]).await;
+    let (dead, body) = (cluster.leader, cluster.produce(12));
+    let written = |answer: &Value| {
+        let partition = &answer["responses"][0]["partition_responses"][0];
+        (partition["error_code"].int(), partition["base_offset"].int())
+    };
+    assert_eq!(written(&cluster.call(dead, PRODUCE, 12, body.clone()).await), (0, 0));
+    kill(&cluster._broker, dead);
+    let others: Vec<i64> = cluster.nodes.keys().copied().filter(|id| *id != dead).collect();
+
+    let mut connection = Raw::connect(&cluster.addresses[&others[0]]).await;
+    let metadata = value!({ topics: [{ name: &cluster.topic }], allow_auto_topic_creation: false });
+    let led = |answer: &Value| answer["topics"][0]["partitions"][0]["leader_id"].int();
+    let told = until(&mut connection, (METADATA, 12), metadata, |it| ![dead, -1].contains(&led(it))).await;
+    let partition = &told["topics"][0]["partitions"][0];
+    let leader = led(&told);
+    assert_eq!((partition["error_code"].int(), partition["leader_epoch"].int()), (0, 1));
+    assert_eq!(sorted(&partition["isr_nodes"]), others);
+    assert_eq!(sorted(&partition["offline_replicas"]), [dead]);
+    assert_eq!(told["brokers"].array().len(), 2);
+    let describe = value!({ topics: [{ name: &cluster.topic }], response_partition_limit: 10 });
+    let told = connection.call(DESCRIBE_TOPIC_PARTITIONS, 0, describe).await;
+    let partition = &told["topics"][0]["partitions"][0];
+    assert_eq!(sorted(&partition["eligible_leader_replicas"]), [dead], "it had all that was acknowledged");
+    assert!(partition["last_known_elr"].array().is_empty());
+
+    let mut connection = Raw::connect(&cluster.addresses[&leader]).await;
+    let latest = value!({ replica_id: -1, topics: [{ name: &cluster.topic, partitions: [{ timestamp: -1 }] }] });
+    let is_led = |answer: &Value| answer["topics"][0]["partitions"][0]["error_code"] == 0;
+    until(&mut connection, (LIST_OFFSETS, 1), latest.clone(), is_led).await;
+    assert_eq!(written(&connection.call(PRODUCE, 12, body).await), (NOT_ENOUGH_REPLICAS, -1));
+    let records = Batch::of(["b"]).encode();
+    let alone = value!({ acks: 1, timeout_ms: 1000,
+        topic_data: [{ name: &cluster.topic, partition_data: [{ index: 0, records: records }] }] });
+    assert_eq!(written(&connection.call(PRODUCE, 12, alone).await), (0, 1));
+    let answer = connection.call(LIST_OFFSETS, 1, latest).await;
+    let end = answer["topics"][0]["partitions"][0]["offset"].int();
+    assert!(end <= 1, "the high watermark stands still: {end}");
+    let epoch = value!({ replica_id: -1, topics: [{ topic: &cluster.topic,
+        partitions: [{ partition: 0, current_leader_epoch: 1, leader_epoch: 0 }] }] });
+    let answer = connection.call(OFFSET_FOR_LEADER_EPOCH, 4, epoch).await;
+    let end = &answer["topics"][0]["partitions"][0];
+    assert_eq!((end["error_code"].int(), end["leader_epoch"].int(), end["end_offset"].int()), (0, 0, 1));
+    let find = value!({ key: "g", key_type: 0 });
+    let found = |it: &Value| it["error_code"] == 0 && it["node_id"].int() != dead;
+    until(&mut connection, (FIND_COORDINATOR, 3), find, found).await;
+}
+
+fn sorted(nodes: &Value) -> Vec<i64> {
+    let mut nodes = numbers(nodes);
+    nodes.sort_unstable();
+    nodes
+}
