@@ -304,7 +304,7 @@ fn run(engine: Arc<Engine>, places: Places, builder: MockBrokerBuilder) -> Alive
     // Everything is set up: whoever connects from here on is served.
     let serve = |(node, port): (&Node, Port)| {
         let (engine, registry, recycler) = (Arc::clone(&engine), Arc::clone(&registry), Arc::clone(&recycler));
-        (node.id, port.serve(Service { node: node.id, engine, registry, recycler }))
+        (node.id, port.serve(Service { node: node.id, engine, registry, recycler, line: Arc::default() }))
     };
     let listeners = nodes.iter().zip(ports).map(serve).collect();
     Alive { engine, registry, listeners, timekeeper, idle_watch, bootstrap_servers, builder, connector }

@@ -1,10 +1,11 @@
 //! What a test does to the nodes of a cluster, and to the replicas on them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::broker::Alive;
 use crate::cluster::HeldBack;
-use crate::net::Listener;
+use crate::net::{Condition, Listener};
 use crate::types::{NodeId, PartitionId, TopicId};
 
 /// One node of a cluster, to be crashed and brought back. From [`MockBroker::node`](crate::MockBroker::node).
@@ -92,9 +93,64 @@ impl Node {
         Replica { node: self.clone(), topic: topic.into(), partition: PartitionId(partition) }
     }
 
+    /// Cuts the node off from its clients, until the guard is dropped: nothing that either sends arrives, and connections stay
+    /// open. What was sent arrives then. To the other nodes it is as it was. New connections open, and carry nothing.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use std::time::Duration;
+    /// use mockbroker::MockBroker;
+    ///
+    /// let broker = MockBroker::builder().nodes(3).topic("orders", 12).start().await;
+    /// let cut = broker.node(1).partition(); // requests of clients time out
+    /// let slow = broker.node(2).latency(Duration::from_millis(30)); // an answer takes 60 ms
+    /// let narrow = broker.node(2).bandwidth(100_000); // bytes in a second
+    /// cut.heal();
+    /// # drop((slow, narrow));
+    /// # }
+    /// ```
+    pub fn partition(&self) -> LineGuard {
+        self.line(Condition::Cut)
+    }
+
+    /// Everything between the node and its clients takes `length` longer in each direction, on the broker's clock, until the
+    /// guard is dropped. Of several latencies the sum counts.
+    pub fn latency(&self, length: Duration) -> LineGuard {
+        self.line(Condition::Latency(length))
+    }
+
+    /// All clients together send the node no more than `bytes_per_second`, and get no more from it, until the guard is dropped.
+    /// Of several the narrowest counts.
+    pub fn bandwidth(&self, bytes_per_second: u64) -> LineGuard {
+        self.line(Condition::BytesPerSecond(bytes_per_second))
+    }
+
+    fn line(&self, condition: Condition) -> LineGuard {
+        LineGuard { condition: self.listener().line().begin(condition), node: self.clone() }
+    }
+
     fn listener(&self) -> &Listener {
         let found = self.alive.listeners.iter().find(|(node, _)| *node == self.id);
         &found.expect("checked when this was made").1
+    }
+}
+
+/// Something is wrong with the line between a node and its clients. Dropping it puts that right.
+#[derive(Debug)]
+#[must_use = "dropping it puts the line right"]
+pub struct LineGuard {
+    node: Node,
+    condition: u64,
+}
+
+impl LineGuard {
+    /// As dropping it.
+    pub fn heal(self) {}
+}
+
+impl Drop for LineGuard {
+    fn drop(&mut self) {
+        self.node.listener().line().end(self.condition);
     }
 }
 

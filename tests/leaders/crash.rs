@@ -24,9 +24,9 @@ fn kill(broker: &Broker, node: i64) {
         return mock.node(NodeId(id)).crash();
     }
     // `real-kafka exec` says who is who: "1=4711,2=4712,3=4713".
-    let pids = env::var("KAFKA_NODE_PIDS").expect("set by real-kafka exec");
-    let pid = pids.split(',').find_map(|pair| pair.strip_prefix(&format!("{id}="))).expect("a node of it");
-    assert!(Command::new("kill").args(["-9", pid]).status().expect("kill runs").success());
+    let processes = env::var("KAFKA_NODE_PIDS").expect("set by real-kafka exec");
+    let process = processes.split(',').find_map(|pair| pair.strip_prefix(&format!("{id}="))).expect("a node of it");
+    assert!(Command::new("kill").args(["-9", process]).status().expect("kill runs").success());
 }
 
 /// Asks until the answer is what is waited for.
@@ -51,6 +51,9 @@ async fn after_a_crash_another_leads_and_too_few_in_sync_refuse_what_wants_all()
     }
     let mut cluster = Cluster::with_topic_and(3, &[("min.insync.replicas", "3")]).await;
     let (dead, body) = (cluster.leader, cluster.produce(12));
+    let find = value!({ key: "g", key_type: 0 });
+    let mut connection = Raw::connect(&cluster.addresses[&dead]).await;
+    until(&mut connection, (FIND_COORDINATOR, 3), find.clone(), |it| it["error_code"] == 0).await;
     let written = |answer: &Value| {
         let partition = &answer["responses"][0]["partition_responses"][0];
         (partition["error_code"].int(), partition["base_offset"].int())
@@ -92,7 +95,6 @@ async fn after_a_crash_another_leads_and_too_few_in_sync_refuse_what_wants_all()
     let answer = connection.call(OFFSET_FOR_LEADER_EPOCH, 4, epoch).await;
     let end = &answer["topics"][0]["partitions"][0];
     assert_eq!((end["error_code"].int(), end["leader_epoch"].int(), end["end_offset"].int()), (0, 0, 1));
-    let find = value!({ key: "g", key_type: 0 });
     let found = |it: &Value| it["error_code"] == 0 && it["node_id"].int() != dead;
     until(&mut connection, (FIND_COORDINATOR, 3), find, found).await;
 }

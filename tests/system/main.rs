@@ -13,6 +13,7 @@
 //! - `isolation`: transactions as a consumer sees them.
 //! - `journal`: what was asked and what became of it, afterwards and while it happens.
 //! - `lifecycle`: a broker starts, serves on the caller's runtime, and leaves nothing behind.
+//! - `lines`: the line between a node and its clients.
 //! - `markers`: transactions that a test holds half-way.
 //! - `nodes`: nodes that crash and come back.
 //! - `operations`: what a test does to a cluster by one call.
@@ -36,6 +37,7 @@ mod idempotence;
 mod isolation;
 mod journal;
 mod lifecycle;
+mod lines;
 mod markers;
 mod nodes;
 mod operations;

@@ -144,7 +144,7 @@ impl Engine {
     /// What the state is now, without anybody who waits; and when now is.
     pub(crate) fn fork(&self) -> (State, Timestamp) {
         let now = self.now();
-        (self.lock().state.fork(), now)
+        (self.look().state.fork(), now)
     }
 
     fn over(state: State, clock: clock::Running, options: &Options) -> Arc<Self> {

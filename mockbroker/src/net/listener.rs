@@ -13,6 +13,7 @@ use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
 use super::connection::Connection;
+use super::line::{Conditions, Line};
 use super::memory::Connector;
 use super::recycler::Recycler;
 use super::registry::Registry;
@@ -42,6 +43,7 @@ pub(crate) struct Service {
     pub(crate) engine: Arc<Engine>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) recycler: Arc<Recycler>,
+    pub(crate) line: Arc<Conditions>,
 }
 
 /// A node's listener at work.
@@ -127,6 +129,11 @@ fn bound(address: SocketAddr) -> io::Result<TcpSocket> {
 }
 
 impl Listener {
+    /// What a test does to the line between the node and its clients.
+    pub(crate) fn line(&self) -> &Arc<Conditions> {
+        &self.service.line
+    }
+
     /// Frees the port.
     pub(crate) fn close(&self) {
         match &self.door {
@@ -233,7 +240,8 @@ pub(super) fn serve_connection<S>(stream: S, peer: SocketAddr, service: &Service
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let Service { node, engine, registry, recycler } = service;
+    let Service { node, engine, registry, recycler, line } = service;
+    let stream = Line::new(stream, Arc::clone(line), Arc::clone(engine));
     let registration = registry.register(*node, engine.now(), engine.change_bell());
     let id = registration.id;
     let connection = Connection::new(stream, *node, peer, Arc::clone(engine), registration, Arc::clone(recycler));
