@@ -66,7 +66,10 @@ const MOCKBROKER: Arrows = &[
     ("ask", &["cluster", "engine", "inspect", "log", "state", "time", "types", "wait"]),
     (
         "broker",
-        &["ask", "builder", "control", "engine", "error", "fault", "journal", "net", "report", "snapshot", "time", "types", "wait"],
+        &[
+            "ask", "builder", "control", "engine", "error", "fault", "journal", "net", "report", "snapshot", "time",
+            "types", "wait",
+        ],
     ),
     ("control", &["broker", "cluster", "engine", "error", "net", "time", "types"]),
     ("snapshot", &["broker", "builder", "error", "state", "time"]),

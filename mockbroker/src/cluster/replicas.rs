@@ -134,12 +134,13 @@ impl Cluster {
 
     /// How far the high watermark may go that is at `high_watermark` now: as far as every replica in sync has the log, and no
     /// further at all if there are too few of them (KIP-966). `None` is the end of the log.
-    pub(crate) fn high_watermark_bound(&self, topic: &Topic, id: PartitionId, high_watermark: i64) -> Option<i64> {
+    pub(crate) fn high_watermark_bound(&self, topic_id: TopicId, id: PartitionId, high_watermark: i64) -> Option<i64> {
+        let topic = self.topics.by_id(topic_id)?;
         let partition = topic.partition(id)?;
         if partition.isr().len() < min_insync_replicas(topic, partition) {
             return Some(high_watermark);
         }
-        self.replicas.in_sync_end((topic.id(), id), partition)
+        self.replicas.in_sync_end((topic_id, id), partition)
     }
 
     /// Every replica that nobody holds back, whose node is up and whose partition has a leader, has everything again.

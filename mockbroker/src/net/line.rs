@@ -154,6 +154,9 @@ impl UnderWay {
     }
 }
 
+/// Wakes the task when something is due.
+type Alarm = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// A stream behind a line.
 pub(super) struct Line<S> {
     stream: S,
@@ -163,7 +166,7 @@ pub(super) struct Line<S> {
     outgoing: UnderWay,
     /// How the stream ended, once everything before is read.
     end: Option<io::Result<()>>,
-    alarm: Option<(Timestamp, Pin<Box<dyn Future<Output = ()> + Send>>)>,
+    alarm: Option<(Timestamp, Alarm)>,
 }
 
 impl<S> Line<S> {

@@ -74,11 +74,10 @@ impl State {
 
     /// Lets replicas fetch what they may, and the high watermark go as far as they have. Returns whether it moved.
     pub(crate) fn replicate(&mut self, topic_id: TopicId, id: PartitionId, now: Timestamp) -> bool {
-        let Some(topic) = self.cluster.topics().by_id(topic_id).cloned() else { return false };
         let Some(log) = self.logs.partition_mut(topic_id, id) else { return false };
         let boundary = |offset: i64| log.batch_boundary(offset.max(log.log_start_offset()));
         self.cluster.replicas_mut().advance((topic_id, id), log.log_end_offset(), now, boundary);
-        let bound = self.cluster.high_watermark_bound(&topic, id, log.high_watermark());
+        let bound = self.cluster.high_watermark_bound(topic_id, id, log.high_watermark());
         log.bound_high_watermark(bound)
     }
 
