@@ -194,7 +194,7 @@ impl MockBrokerBuilder {
         self.clock = self.clock.beginning_at(now);
         let places = self.find_places()?;
         state.cluster.readdress(&places.nodes);
-        let down: Vec<_> = state.cluster.nodes().filter(|node| !node.alive).map(|node| node.id).collect();
+        let down: Vec<_> = state.cluster.nodes().filter(|node| !node.is_running).map(|node| node.id).collect();
         let engine = Engine::go_on(state, &self.clock, &self.options);
         let alive = run(engine, places, self);
         for (_, listener) in alive.listeners.iter().filter(|(node, _)| down.contains(node)) {

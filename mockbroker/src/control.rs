@@ -41,7 +41,7 @@ impl Node {
 
     /// Whether it is up, that is, has not been crashed or is restarted.
     pub fn is_up(&self) -> bool {
-        self.alive.engine.read(|state| state.cluster.alive(self.id).is_some())
+        self.alive.engine.read(|state| state.cluster.is_running(self.id))
     }
 
     /// Kills the node, as `kill -9` does. Nothing happens if it is down.
@@ -75,6 +75,18 @@ impl Node {
         }
         self.alive.engine.restart(self.id);
         self.listener().reopen().unwrap_or_else(|error| panic!("node {} did not restart: {error}", self.id));
+    }
+
+    /// Cuts the node off from the other nodes and from the controllers, until the guard is dropped. Clients still reach it.
+    ///
+    /// Its replicas fetch nothing, and nobody fetches from those of them that lead: acks=all waits. After
+    /// `broker.session.timeout.ms` (9 s, on the broker's clock) the controllers take it for dead: others lead, what only it had
+    /// is cut off, and it is out of sync. Unlike in Kafka the node then knows that, and refuses what it does not lead.
+    ///
+    /// Nothing happens if the node is down.
+    pub fn isolate(&self) -> Isolated {
+        self.alive.engine.isolate(self.id);
+        Isolated { node: self.clone() }
     }
 
     /// The replica of a partition that is on this node.
@@ -132,6 +144,24 @@ impl Node {
     fn listener(&self) -> &Listener {
         let found = self.alive.listeners.iter().find(|(node, _)| *node == self.id);
         &found.expect("checked when this was made").1
+    }
+}
+
+/// A node that is cut off from the others. Dropping it lets the node be heard of again.
+#[derive(Debug)]
+#[must_use = "dropping it lets the node be heard of again"]
+pub struct Isolated {
+    node: Node,
+}
+
+impl Isolated {
+    /// As dropping it.
+    pub fn heal(self) {}
+}
+
+impl Drop for Isolated {
+    fn drop(&mut self) {
+        self.node.alive.engine.reconnect(self.node.id);
     }
 }
 

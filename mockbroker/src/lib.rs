@@ -137,7 +137,7 @@ mod wire;
 pub use ask::{Codec, Group, Partition, SeedBatch, SeedRecord, Topic, Transaction};
 pub use broker::MockBroker;
 pub use builder::MockBrokerBuilder;
-pub use control::{HeldReplica, LineGuard, Node, Replica};
+pub use control::{HeldReplica, Isolated, LineGuard, Node, Replica};
 pub use engine::clock::Clock;
 pub use error::StartError;
 pub use fault::{

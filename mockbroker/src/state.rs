@@ -58,6 +58,8 @@ pub(crate) struct State {
     pub(crate) ids: IdSource,
     next_ticket: u64,
     sessions: BTreeMap<NodeId, FetchSessions>,
+    /// The nodes that the others do not hear of, and when they are taken for dead; never, once they are.
+    isolated: BTreeMap<NodeId, Timestamp>,
 }
 
 impl State {
@@ -75,6 +77,7 @@ impl State {
             ids,
             next_ticket: 0,
             sessions: BTreeMap::new(),
+            isolated: BTreeMap::new(),
         }
     }
 
@@ -92,6 +95,7 @@ impl State {
             ids: self.ids.clone(),
             next_ticket: self.next_ticket,
             sessions: BTreeMap::new(),
+            isolated: self.isolated.clone(),
         }
     }
 

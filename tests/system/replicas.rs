@@ -241,6 +241,46 @@ async fn the_clients_producer_waits_until_there_are_enough_replicas() {
 }
 
 #[tokio::test]
+async fn a_leader_that_nobody_hears_of_acknowledges_nothing_to_all_and_loses_what_it_took_alone() {
+    // Source: broker.session.timeout.ms; BrokerHeartbeatManager, ReplicationControlManager.handleBrokerFenced.
+    let world = World::new(&[]).await;
+    assert_eq!(world.write("a", -1).await, (0, 0));
+    let isolated = world.broker.node(world.leader).isolate();
+    let mut connection = world.on(world.leader).await;
+    let sent = world.begin_to_write(&mut connection, "to all").await;
+    assert_eq!(world.write("to it alone", 1).await, (0, 2));
+    world.broker.advance(Duration::from_secs(8));
+    assert_eq!(world.told(world.others[0]).await.1, 0, "it may be heard of yet");
+    world.broker.advance(Duration::from_secs(1));
+    assert_eq!(written(&connection.receive(sent).await).0, 6);
+    let (leader, epoch, isr) = world.told(world.others[0]).await;
+    let mut others = world.others.map(i64::from);
+    others.sort_unstable();
+    assert_eq!((epoch, isr), (1, others.to_vec()));
+    assert_eq!(world.write("b", -1).await.0, 6, "the old leader refuses");
+    let old = world.leader;
+    let world = World { leader: i32::try_from(leader).expect("an id"), ..world };
+    assert_eq!(world.read(0).await, (1, vec!["a".to_owned()]));
+    assert_eq!(world.write("b", -1).await, (0, 1));
+    isolated.heal();
+    assert_eq!(world.told(old).await, (leader, 1, vec![0, 1, 2]));
+}
+
+#[tokio::test]
+async fn a_follower_that_is_heard_of_again_in_time_has_missed_nothing() {
+    let world = World::new(&[]).await;
+    let isolated = world.broker.node(world.others[0]).isolate();
+    let mut connection = world.on(world.leader).await;
+    let sent = world.begin_to_write(&mut connection, "a").await;
+    world.broker.advance(Duration::from_secs(5));
+    drop(isolated);
+    assert_eq!(written(&connection.receive(sent).await), (0, 0));
+    world.broker.advance(Duration::from_secs(60));
+    assert_eq!(world.told(world.leader).await.1, 0);
+    assert_eq!(world.told(world.leader).await.2, [0, 1, 2]);
+}
+
+#[tokio::test]
 #[should_panic(expected = "node 0 has no replica of t-7")]
 async fn a_replica_that_is_not_there_is_named() {
     drop(MockBroker::builder().topic("t", 1).start().await.node(0).replica("t", 7).stop());

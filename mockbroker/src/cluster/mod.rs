@@ -53,14 +53,16 @@ pub(crate) struct Node {
     /// The advertised port.
     pub(crate) port: u16,
     pub(crate) rack: Option<String>,
-    /// Whether the node is up; a node that is not is what Kafka calls fenced.
+    /// Whether the controllers hear of the node; one that they do not hear of is what Kafka calls fenced.
     pub(crate) alive: bool,
+    /// Whether it has not crashed, whoever hears of it.
+    pub(crate) is_running: bool,
 }
 
 impl Node {
     /// A node that is up. Its rack is the property `broker.rack`.
     pub(crate) fn new(id: NodeId, host: String, port: u16) -> Self {
-        Self { id, host, port, rack: None, alive: true }
+        Self { id, host, port, rack: None, alive: true, is_running: true }
     }
 }
 
@@ -194,6 +196,18 @@ impl Cluster {
                 (node.host, node.port) = (new.host.clone(), new.port);
             }
         }
+    }
+
+    /// Notes that a node has crashed, or runs again.
+    pub(crate) fn set_running(&mut self, id: NodeId, is_running: bool) {
+        if let Some(node) = self.nodes.get_mut(&id) {
+            node.is_running = is_running;
+        }
+    }
+
+    /// Whether a node has not crashed: it answers its clients.
+    pub(crate) fn is_running(&self, id: NodeId) -> bool {
+        self.nodes.get(&id).is_some_and(|node| node.is_running)
     }
 
     /// The topics.

@@ -141,7 +141,10 @@ mod tests {
     fn nodes(racks: &[Option<&str>], dead: &[i32]) -> BTreeMap<NodeId, Node> {
         let node = |(rack, id): (&Option<&str>, i32)| {
             let rack = rack.map(str::to_owned);
-            (NodeId(id), Node { id: NodeId(id), host: "h".into(), port: 1, rack, alive: !dead.contains(&id) })
+            (
+                NodeId(id),
+                Node { id: NodeId(id), host: "h".into(), port: 1, rack, alive: !dead.contains(&id), is_running: true },
+            )
         };
         racks.iter().zip(1..).map(node).collect()
     }

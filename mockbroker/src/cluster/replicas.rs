@@ -19,6 +19,8 @@ pub(crate) enum HeldBack {
     Stopped,
     /// It stays this many offsets behind the end of the log.
     Behind(i64),
+    /// It does not reach whoever leads.
+    Unreachable,
 }
 
 /// A replica that lacks some of the log, or may do so soon.
@@ -60,7 +62,8 @@ impl Replicas {
         let replicas = self.late.entry((topic_id, partition)).or_default();
         let late = Late { end_offset: log_end_offset, caught_up: now, held };
         let entry = replicas.entry(node).or_insert(late);
-        if held.is_some() {
+        // What a test says of the replica itself comes first.
+        if held.is_some_and(|held| held != HeldBack::Unreachable) || entry.held.is_none() {
             entry.held = held;
         }
     }
@@ -74,6 +77,13 @@ impl Replicas {
         }
         if replicas.is_empty() {
             self.late.remove(&at);
+        }
+    }
+
+    /// Replicas that did not reach their leaders do now.
+    pub(crate) fn reach(&mut self) {
+        for late in self.late.values_mut().flat_map(BTreeMap::values_mut) {
+            late.held = late.held.filter(|held| *held != HeldBack::Unreachable);
         }
     }
 

@@ -47,7 +47,7 @@ impl Chores {
 
     fn next_deadline(&self, state: &State) -> Timestamp {
         let chores = self.next_retention.min(self.next_producer_expiry).min(self.next_cleaning(state));
-        chores.min(self.next_look_at_replicas(state))
+        chores.min(self.next_look_at_replicas(state)).min(state.next_fencing())
     }
 
     /// Never while a cleaner is at work, nor without `log.cleaner.enable`, nor without anything to compact: a test that
@@ -77,6 +77,10 @@ impl Shared {
         }
         for (ticket, answer) in produce::expire(&mut self.state, now) {
             self.parked.answer(ticket, Response::Produce(answer));
+        }
+        if self.state.next_fencing() <= now {
+            let changed = self.state.fence_isolated(now);
+            self.tell_changed(changed, now);
         }
         if self.chores.next_look_at_replicas(&self.state) <= now {
             self.chores.last_look_at_replicas = now;

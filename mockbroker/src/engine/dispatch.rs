@@ -79,7 +79,7 @@ impl Engine {
         step: impl FnOnce(&mut State, &mut Ctx<'_>) -> Answer<Response>,
     ) -> Outcome {
         let mut shared = self.lock();
-        if shared.state.cluster.alive(origin.node).is_none() {
+        if !shared.state.cluster.is_running(origin.node) {
             // It arrived as its node crashed.
             return Outcome::Close(Close::because("the node is down"));
         }

@@ -17,6 +17,19 @@ impl Engine {
         self.operate(|state, now| state.restart(node, now));
     }
 
+    /// The others do not hear of `node` any longer.
+    pub(crate) fn isolate(&self, node: NodeId) {
+        self.operate(|state, now| {
+            state.isolate(node, now);
+            Changed::default()
+        });
+    }
+
+    /// They do again.
+    pub(crate) fn reconnect(&self, node: NodeId) {
+        self.operate(|state, now| state.reconnect(node, now));
+    }
+
     /// Holds a replica back until it is released.
     ///
     /// # Errors

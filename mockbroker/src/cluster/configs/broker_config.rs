@@ -97,6 +97,7 @@ broker_config! {
     "sasl.server.max.receive.size" sasl_server_max_receive_size: i32 = 524_288;
     "connections.max.reauth.ms" connections_max_reauth_ms: i64 = 0;
     "replica.lag.time.max.ms" replica_lag_time_max_ms: i64 = 30_000;
+    "broker.session.timeout.ms" broker_session_timeout_ms: i64 = 9000;
     "telemetry.max.bytes" telemetry_max_bytes: usize = 1_048_576;
     "quota.window.num" quota_window_num: i32 = 11;
     "quota.window.size.seconds" quota_window_size_seconds: i32 = 1;
