@@ -20,6 +20,12 @@ const LIMIT: Duration = Duration::from_secs(3600);
 /// 2026, for broker and records.
 const START_MS: i64 = 1_800_000_000_000;
 
+/// What is told of a run: by the line, and by the broker.
+struct Run {
+    passed: Vec<Passed>,
+    journal: String,
+}
+
 /// What members of the group have read: the numbers of each partition, with their offsets.
 type Read = Arc<Mutex<BTreeMap<i32, BTreeMap<i64, i32>>>>;
 
@@ -36,7 +42,10 @@ fn the_same_seed_does_the_same_for_fifty_other_seeds() {
 fn twice_each(seeds: std::ops::Range<u64>) {
     for seed in seeds {
         let [first, second] = [(); 2].map(|()| simulate(seed, run(seed)));
-        assert!(first.len() > 100, "seed {seed}: only {} pieces have passed", first.len());
+        assert!(first.passed.len() > 100, "seed {seed}: only {} pieces have passed", first.passed.len());
+        assert!(first.journal.lines().count() > 20, "seed {seed}: {}", first.journal);
+        assert_eq!(first.journal, second.journal, "the journals of seed {seed}");
+        let (first, second) = (first.passed, second.passed);
         if first == second {
             continue;
         }
@@ -51,11 +60,11 @@ fn twice_each(seeds: std::ops::Range<u64>) {
 #[test]
 fn another_seed_does_another_thing() {
     let [first, second] = [1, 2].map(|seed| simulate(seed, run(seed)));
-    assert!(first != second);
+    assert!(first.passed != second.passed && first.journal != second.journal);
 }
 
 /// A producer, and a group of two members, while nodes crash and connections break as the seed has it.
-async fn run(seed: u64) -> Vec<Passed> {
+async fn run(seed: u64) -> Run {
     let start = mockbroker::Timestamp::from_millis(START_MS);
     let broker = MockBroker::builder().nodes(3).in_memory().clock(Clock::real_at(start)).seed(seed);
     let broker = broker.topic("t", PARTITIONS).config("default.replication.factor", "3");
@@ -111,5 +120,5 @@ async fn run(seed: u64) -> Vec<Passed> {
     tasks.iter().for_each(tokio::task::JoinHandle::abort);
     broker.assert_healthy();
     drop(broken);
-    record.passed()
+    Run { passed: record.passed(), journal: broker.journal().text() }
 }

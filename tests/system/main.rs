@@ -20,9 +20,9 @@
 //! - `replicas`: replicas that lack something, and what that does to those who write and read.
 //! - `transactional`: the producer of transactions; `stage` is what its tests and those of the loop share.
 //! - `snapshot`: a warmed cluster, started as often as a test wants.
-//! - `unrest`: everything at once while connections break at random.
 //! - `states`: what a test can ask of groups, topics and transactions, and wait for.
 //! - `time`: the manual clock.
+//! - `unrest`: everything at once while connections break at random.
 
 mod capture;
 mod client;
@@ -43,7 +43,6 @@ mod nodes;
 mod operations;
 mod replicas;
 mod snapshot;
-mod stage;
 mod stage;
 mod states;
 mod time;
