@@ -172,6 +172,28 @@ pub enum Error {
         offset: i64,
     },
 
+    /// What was read before the position is not in the log any more: a leader without it was elected. The consumer was told
+    /// not to choose another position; seek to `end_offset` to go on where the logs part.
+    #[error("the log of {topic}-{partition} was truncated beneath offset {offset}: it parts at {end_offset}")]
+    LogTruncated {
+        /// The topic.
+        topic: Arc<str>,
+        /// The partition.
+        partition: i32,
+        /// The position.
+        offset: i64,
+        /// The first offset whose record may be another one than was read.
+        end_offset: i64,
+    },
+
+    /// The topic was deleted and created again. Its partitions go on at their first record, or at none before a seek if
+    /// `auto_offset_reset` is `None`. Told once for each time it happens, not for each partition, unless they stand still.
+    #[error("the topic {topic} was deleted and created again")]
+    TopicRecreated {
+        /// The topic.
+        topic: Arc<str>,
+    },
+
     /// The consumer has no such partition.
     #[error("{topic}-{partition} is not assigned to this consumer")]
     NotAssigned {

@@ -91,7 +91,7 @@ pub use crate::{
     conn::transport::{Address, Stream},
     consumer::{
         AssignedConsumer, AssignedConsumerBuilder, CommittedOffset, Consumer, ConsumerBatch, ConsumerBuilder,
-        ConsumerRecord, Offset, PartitionStream, Rebalance, RebalanceKind, RecordView,
+        ConsumerRecord, ConsumerStats, Offset, PartitionStream, Rebalance, RebalanceKind, RecordView,
     },
     error::{BatchError, CloseReason, Error, Result, Written},
     exactly_once::{ExactlyOnce, ExactlyOnceError, Failure, OnError},

@@ -27,8 +27,8 @@ type Plan = dyn Fn(i16, usize) -> Fate + Send + Sync;
 #[derive(Clone)]
 pub struct Lines {
     plan: Arc<Plan>,
-    /// Every request that came by: its API key and what became of it.
-    seen: Arc<Mutex<Vec<(i16, Fate)>>>,
+    /// Every request that came by: its API key, what became of it, and its length.
+    seen: Arc<Mutex<Vec<(i16, Fate, usize)>>>,
 }
 
 impl Lines {
@@ -41,7 +41,14 @@ impl Lines {
     #[must_use]
     pub fn seen(&self, api_key: i16) -> Vec<Fate> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.iter().filter(|(key, _)| *key == api_key).map(|(_, fate)| *fate).collect()
+        seen.iter().filter(|(key, ..)| *key == api_key).map(|(_, fate, _)| *fate).collect()
+    }
+
+    /// How long the requests of an API were, in the order in which they came by.
+    #[must_use]
+    pub fn lengths(&self, api_key: i16) -> Vec<usize> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.iter().filter(|(key, ..)| *key == api_key).map(|(_, _, length)| *length).collect()
     }
 
     /// Connects to a broker.
@@ -56,11 +63,11 @@ impl Lines {
         Ok(ours)
     }
 
-    fn decide(&self, api_key: i16) -> Fate {
+    fn decide(&self, api_key: i16, length: usize) -> Fate {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = seen.iter().filter(|(key, _)| *key == api_key).count();
+        let before = seen.iter().filter(|(key, ..)| *key == api_key).count();
         let fate = (self.plan)(api_key, before);
-        seen.push((api_key, fate));
+        seen.push((api_key, fate, length));
         fate
     }
 
@@ -74,7 +81,7 @@ impl Lines {
                         return Ok(());
                     }
                     while let Some(frame) = frame(&mut requests) {
-                        let fate = self.decide(i16::from_be_bytes([frame[4], frame[5]]));
+                        let fate = self.decide(i16::from_be_bytes([frame[4], frame[5]]), frame.len());
                         if fate == Fate::RequestLost {
                             return Ok(());
                         }

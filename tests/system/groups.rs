@@ -231,6 +231,64 @@ async fn a_program_that_stops_asking_loses_its_partitions_and_cannot_commit_for_
 }
 
 #[tokio::test]
+async fn a_stream_that_is_not_asked_any_more_loses_its_partition() {
+    // max.poll.interval.ms, for programs with a stream for each partition.
+    for protocol in BOTH {
+        let world = World::new(protocol, 1).await;
+        world.produce(0..2).await;
+        let builder = world.builder().auto_commit_interval(None).max_poll_interval(Duration::from_millis(300));
+        let slow = builder.build().await.expect("valid settings");
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let (gate, opens) = tokio::sync::watch::channel(false);
+        let running = tokio::spawn({
+            let (slow, seen) = (slow.clone(), Arc::clone(&seen));
+            async move {
+                let task = |mut stream: PartitionStream| {
+                    let (seen, mut opens) = (&seen, opens.clone());
+                    async move {
+                        while let Some(batch) = stream.next_batch().await.expect("no error") {
+                            seen.lock().expect("no panic").push(batch.next_offset());
+                            opens.wait_for(|open| *open).await.expect("the gate opens");
+                        }
+                    }
+                };
+                slow.run_partitions(task).await.expect("no error");
+            }
+        });
+        until("it has a batch", async || !seen.lock().expect("no panic").is_empty()).await;
+        let other = world.consumer().await;
+        assert_eq!(read(&other, 2).await, [0, 1].into(), "nothing was committed");
+        other.close(LIMIT).await.expect("closed");
+        gate.send_replace(true);
+        world.produce(2..3).await;
+        until(&format!("{protocol:?} is a member again"), async || seen.lock().expect("no panic").contains(&3)).await;
+        slow.close(LIMIT).await.expect("closed");
+        running.await.expect("no panic");
+    }
+}
+
+#[tokio::test]
+async fn stats_count_what_a_consumer_does() {
+    // kafka-go: Stats, Lag.
+    let world = World::new(GroupProtocol::Classic, 2).await;
+    world.produce(0..10).await;
+    let consumer = world.builder().auto_commit_interval(None).build().await.expect("valid settings");
+    let mut last = None;
+    for _ in 0..7 {
+        last = consumer.recv().await.expect("no error");
+    }
+    consumer.commit_record(&last.expect("open")).await.expect("committed");
+    let stats = consumer.stats();
+    assert_eq!((stats.records, stats.rebalances, stats.commits, stats.partitions), (7, 1, 1, 2));
+    assert!(stats.fetches >= 1 && stats.bytes > 0 && stats.fetch_errors == 0, "{stats:?}");
+    assert!(stats.buffered_bytes <= stats.buffer_capacity_bytes, "{stats:?}");
+    until("the lag of both is known", async || consumer.stats().lag == Some(3)).await;
+    read(&consumer, 3).await;
+    assert_eq!(consumer.stats().lag, Some(0));
+    consumer.close(LIMIT).await.expect("closed");
+}
+
+#[tokio::test]
 async fn a_static_member_comes_back_to_its_partitions_without_a_rebalance() {
     // KIP-345.
     for protocol in BOTH {

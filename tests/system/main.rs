@@ -17,6 +17,7 @@
 //! - `markers`: transactions that a test holds half-way.
 //! - `nodes`: nodes that crash and come back.
 //! - `operations`: what a test does to a cluster by one call.
+//! - `reading`: where a consumer reads from, and what becomes of it when leaders, logs and topics change.
 //! - `replicas`: replicas that lack something, and what that does to those who write and read.
 //! - `transactional`: the producer of transactions; `stage` is what its tests and those of the loop share.
 //! - `snapshot`: a warmed cluster, started as often as a test wants.
@@ -41,6 +42,7 @@ mod lines;
 mod markers;
 mod nodes;
 mod operations;
+mod reading;
 mod replicas;
 mod snapshot;
 mod stage;

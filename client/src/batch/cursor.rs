@@ -198,6 +198,11 @@ pub(crate) struct RecordSpan {
 }
 
 impl Walk {
+    /// How many records are to come.
+    pub(crate) fn left(&self) -> u64 {
+        u64::try_from(self.left).unwrap_or(0)
+    }
+
     /// The next record. After an error there is none.
     #[inline]
     pub(crate) fn next_record(&mut self, batch: &OpenBatch) -> Option<Result<RecordSpan, BatchError>> {

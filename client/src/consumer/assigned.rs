@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{ConsumerBatch, ConsumerRecord, Offset, shared::Shared};
+use super::{ConsumerBatch, ConsumerRecord, ConsumerStats, Offset, shared::Shared};
 use crate::error::Result;
 
 /// Receives the records of partitions that the program chose. Clones share one consumer and its positions: a record goes to
@@ -48,6 +48,12 @@ impl AssignedConsumer {
     /// The next offset that the program gets. `None` while it is being looked up.
     pub fn position(&self, topic: &str, partition: i32) -> Result<Option<i64>> {
         self.handle.shared.position(topic, partition)
+    }
+
+    /// What the consumer has done so far, in numbers.
+    #[must_use]
+    pub fn stats(&self) -> ConsumerStats {
+        self.handle.shared.stats()
     }
 
     /// Moves a partition. What was fetched of it before is dropped.

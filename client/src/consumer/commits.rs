@@ -19,6 +19,7 @@ use tokio::{sync::oneshot, time::Instant};
 use super::{
     group::{CommittedOffset, Group, Membership},
     member::requests::{Identity, group_id, instance_id, text},
+    stats::count,
 };
 use crate::{
     codes::ErrorCode,
@@ -111,6 +112,7 @@ impl Group {
             let make = |version| commit_request(self, &membership.identity, &left, version);
             let limit = self.cluster.config().request_timeout;
             let answer = self.cluster.call_coordinator(&self.lane, &self.config.group_id, make, limit).await;
+            count(&self.shared.counters.commits, u64::from(answer.is_ok()));
             let mut last = None;
             for (partition, error) in outcomes(&left, answer) {
                 let verdict =

@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use super::{
-    ConsumerBatch, ConsumerRecord, Offset,
+    ConsumerBatch, ConsumerRecord, ConsumerStats, Offset,
     commits::{Commits, Offsets},
     member::requests::Identity,
     rebalance::Listener,
@@ -110,6 +110,8 @@ pub(crate) struct Membership {
 struct Polls {
     /// Calls that wait for records.
     waiting: usize,
+    /// Calls that run streams of partitions, which then tell by themselves what they are at.
+    streaming: usize,
     last: Instant,
 }
 
@@ -127,7 +129,7 @@ impl Group {
             commits: Commits::default(),
             listener,
             membership: Mutex::default(),
-            polls: Mutex::new(Polls { waiting: 0, last: Instant::now() }),
+            polls: Mutex::new(Polls { waiting: 0, streaming: 0, last: Instant::now() }),
             changed: Notify::new(),
             suspected: AtomicBool::new(false),
             progress: Notify::new(),
@@ -172,10 +174,21 @@ impl Group {
         self.polls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// When the program asked for records last; `None` while it does.
+    /// When the program asked for records last; `None` while it does. With streams of partitions it is the one that has been
+    /// busy for longest.
     pub(super) fn last_poll(&self) -> Option<Instant> {
-        let polls = self.polls();
-        (polls.waiting == 0).then_some(polls.last)
+        let Polls { waiting, streaming, last } = *self.polls();
+        if streaming > 0 {
+            return self.shared.positions().busy_since();
+        }
+        (waiting == 0).then_some(last)
+    }
+
+    /// The program begins to run streams of partitions.
+    pub(super) fn stream(&self) -> Streaming<'_> {
+        self.polls().streaming += 1;
+        self.wake();
+        Streaming(self)
     }
 
     /// The program asks for more.
@@ -259,6 +272,17 @@ impl Group {
         if known.is_none_or(|known| known < offset) {
             offsets.insert(partition, new);
         }
+    }
+}
+
+/// A call that runs streams.
+pub(super) struct Streaming<'a>(&'a Group);
+
+impl Drop for Streaming<'_> {
+    fn drop(&mut self) {
+        let mut polls = self.0.polls();
+        polls.streaming -= 1;
+        polls.last = Instant::now();
     }
 }
 
@@ -400,6 +424,12 @@ impl Consumer {
     pub fn lag(&self, topic: &str, partition: i32) -> Option<i64> {
         let positions = self.handle.group.shared.positions();
         positions.lag(positions.slot(topic, partition)?)
+    }
+
+    /// What the consumer has done so far, in numbers.
+    #[must_use]
+    pub fn stats(&self) -> ConsumerStats {
+        self.handle.group.shared.stats()
     }
 
     /// Moves a partition. What was fetched of it before is dropped. Nothing is committed by it.

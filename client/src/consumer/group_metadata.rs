@@ -46,7 +46,7 @@ impl Consumer {
     /// Whether nothing but a transaction commits this consumer's offsets, and it reads only what was committed.
     pub(crate) fn suits_transactions(&self) -> Result<()> {
         let group = &self.handle.group;
-        if group.config.auto_commit_interval.is_some() {
+        if group.config.background_commits().is_some() {
             return Err(Error::config("auto_commit_interval", "must be None: here transactions commit the offsets"));
         }
         if group.shared.config.isolation != IsolationLevel::ReadCommitted {

@@ -9,11 +9,13 @@ mod assigned;
 mod assignor;
 mod builder;
 mod commits;
+mod fetch_session;
 mod fetcher;
 mod group;
 mod group_builder;
 mod group_metadata;
 mod isolation;
+mod leader_epochs;
 mod member;
 mod ownership;
 mod partition_stream;
@@ -22,7 +24,9 @@ mod rebalance;
 mod record;
 mod requests;
 pub(crate) mod shared;
+mod sources;
 mod starts;
+mod stats;
 mod subscription;
 
 pub use self::{
@@ -33,6 +37,7 @@ pub use self::{
     partition_stream::PartitionStream,
     rebalance::{Rebalance, RebalanceKind},
     record::{ConsumerBatch, ConsumerRecord, RecordView},
+    stats::ConsumerStats,
 };
 use crate::{config::OffsetReset, record::Timestamp};
 

@@ -4,6 +4,8 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::{
     Offset,
     positions::{Partition, Positions, Slot, State},
@@ -22,9 +24,12 @@ impl Positions {
         let new = Partition {
             topic,
             partition,
-            topic_id: uuid::Uuid::nil(),
             version,
             state: State::Stuck,
+            fetched_epoch: -1,
+            confirmed_by: -1,
+            topic_id: uuid::Uuid::nil(),
+            preferred: None,
             position: None,
             paused: false,
             held: false,
@@ -37,6 +42,7 @@ impl Positions {
             assignment: self.assignments,
             streamed: false,
             stream_begun: false,
+            busy_since: None,
             buffered_bytes: 0,
             failures: 0,
             muted_until: None,
@@ -54,6 +60,7 @@ impl Positions {
         self.given.retain(|given| *given != slot);
         let partition = &mut self.partitions[slot];
         (partition.state, partition.position, partition.streamed) = (State::Stuck, None, false);
+        partition.busy_since = None;
         let topic = Arc::clone(&partition.topic);
         let number = partition.partition;
         if let Some(partitions) = self.by_name.get_mut(&topic) {
@@ -105,13 +112,14 @@ impl Positions {
     }
 
     /// Begins a stream for each partition that can be read and has none, with the number of its assignment.
-    pub(crate) fn begin_streams(&mut self) -> Vec<(Slot, u64)> {
+    pub(crate) fn begin_streams(&mut self, now: Instant) -> Vec<(Slot, u64)> {
         let slots: Vec<_> = self.assigned().map(|(_, _, slot)| slot).collect();
         let mut begun = Vec::new();
         for slot in slots {
             let partition = &mut self.partitions[slot];
             if !partition.held && !partition.stream_begun {
                 (partition.streamed, partition.stream_begun) = (true, true);
+                partition.busy_since = Some(now);
                 begun.push((slot, partition.assignment));
             }
         }
@@ -124,11 +132,35 @@ impl Positions {
         partition.assignment == assignment && partition.streamed && !partition.held
     }
 
+    /// The program asks a stream for more, and is done with what it had.
+    pub(crate) fn ask_stream(&mut self, slot: Slot, assignment: u64) {
+        if self.partitions[slot].assignment == assignment {
+            self.finish(slot);
+            self.partitions[slot].busy_since = None;
+        }
+    }
+
+    /// The program was given something by a stream.
+    pub(crate) fn work_stream(&mut self, slot: Slot, assignment: u64, now: Instant) {
+        if self.partitions[slot].assignment == assignment {
+            self.partitions[slot].busy_since = Some(now);
+        }
+    }
+
+    /// Since when the program has been at work on some stream without asking it for more.
+    pub(crate) fn busy_since(&self) -> Option<Instant> {
+        self.partitions.iter().filter_map(|partition| partition.busy_since).min()
+    }
+
+    pub(crate) fn buffered_bytes(&self) -> usize {
+        self.buffered_bytes
+    }
+
     /// The program is done with a stream.
     pub(crate) fn end_stream(&mut self, slot: Slot, assignment: u64) {
         if self.partitions[slot].assignment == assignment {
             self.finish(slot);
-            self.partitions[slot].streamed = false;
+            (self.partitions[slot].streamed, self.partitions[slot].busy_since) = (false, None);
         }
     }
 

@@ -3,6 +3,7 @@
 use std::{future::Future, sync::Arc};
 
 use futures::{StreamExt, stream::FuturesUnordered};
+use tokio::time::Instant;
 
 use super::{Consumer, ConsumerBatch, group::Group, positions::Slot, shared::Reading};
 use crate::{error::Result, record::TopicPartition};
@@ -32,14 +33,17 @@ impl PartitionStream {
     /// Dropping the future is safe.
     pub async fn next_batch(&mut self) -> Result<Option<ConsumerBatch>> {
         let shared = &self.group.shared;
-        shared.positions().finish(self.slot);
+        shared.positions().ask_stream(self.slot, self.assignment);
         loop {
             let mut arrived = std::pin::pin!(shared.arrived.notified());
             arrived.as_mut().enable();
             if shared.is_closed() || !shared.positions().is_streaming(self.slot, self.assignment) {
+                // A member that left because of us may join again.
+                self.group.wake();
                 return Ok(None);
             }
             if let Some(taken) = shared.take_batch_of(&mut self.reading, Some(self.slot)) {
+                shared.positions().work_stream(self.slot, self.assignment, Instant::now());
                 return taken.map(Some);
             }
             arrived.await;
@@ -51,6 +55,7 @@ impl Drop for PartitionStream {
     fn drop(&mut self) {
         self.group.shared.positions().end_stream(self.slot, self.assignment);
         self.group.progress.notify_waiters();
+        self.group.wake();
     }
 }
 
@@ -59,7 +64,9 @@ impl Consumer {
     /// returns side by side, until the consumer is closed and all of them have ended. A stream ends when its partition goes;
     /// what the function does after that, such as a last commit, still belongs to the member.
     ///
-    /// While it runs, the program counts as asking for records all the time. The futures run on the task that awaits this one:
+    /// A stream that is not asked for its next batch for `max_poll_interval` takes the member out of the group, as if the program
+    /// had stopped to ask for records: all streams end, and the member joins again when that one is asked or dropped. It is
+    /// noticed at the next heartbeat. The futures run on the task that awaits this one:
     /// to use more than one thread, let them spawn. Do not call [`Consumer::recv`] and its kin meanwhile.
     ///
     /// Dropping the future ends all of them where they are.
@@ -69,7 +76,7 @@ impl Consumer {
         Fut: Future<Output = ()>,
     {
         let group = &self.handle.group;
-        let _polling = group.poll();
+        let _streaming = group.stream();
         let mut running = FuturesUnordered::new();
         loop {
             let mut assigned = std::pin::pin!(group.assigned.notified());
@@ -95,7 +102,7 @@ impl Consumer {
 
 fn begin(group: &Arc<Group>) -> Vec<PartitionStream> {
     let mut positions = group.shared.positions();
-    let begun = positions.begin_streams();
+    let begun = positions.begin_streams(Instant::now());
     let stream = |(slot, assignment)| {
         let partition = positions.partition(slot);
         PartitionStream {

@@ -12,6 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use super::{Offset, isolation::Aborted};
 use crate::{batch::cursor::Batches, error::Error};
@@ -24,11 +25,17 @@ pub(crate) type Slot = usize;
 pub(crate) struct Partition {
     pub(crate) topic: Arc<str>,
     pub(crate) partition: i32,
-    /// The topic that the last fetch was from; nil where it was asked for by name.
-    pub(crate) topic_id: uuid::Uuid,
     /// Grows with each seek.
     pub(super) version: u64,
     pub(super) state: State,
+    /// The leader epoch of the batch before the next one to be fetched, -1 if it is not known.
+    pub(super) fetched_epoch: i32,
+    /// The epoch of the leader that has confirmed that, -1 for none.
+    pub(super) confirmed_by: i32,
+    /// Which topic it is, by the id that it had when it was fetched first; nil before.
+    pub(crate) topic_id: Uuid,
+    /// The replica that the leader sent us to, and until when we go there (KIP-392).
+    pub(super) preferred: Option<(i32, Instant)>,
     /// The next offset that the program gets, once it is known.
     pub(super) position: Option<i64>,
     pub(super) paused: bool,
@@ -48,6 +55,8 @@ pub(crate) struct Partition {
     pub(super) streamed: bool,
     /// A stream of its own was begun for this assignment.
     pub(super) stream_begun: bool,
+    /// Since when the program has been at work on what its stream gave out.
+    pub(super) busy_since: Option<Instant>,
     /// What was committed last, by us.
     pub(super) committed: Option<i64>,
     /// Where the log ends for a reader, as of the last fetch.
@@ -67,6 +76,8 @@ pub(super) enum State {
     Ready(i64),
     /// A fetch from this offset is under way.
     Fetching(i64),
+    /// The leader is asked whether its log has what was read before this offset.
+    Confirming(i64),
     /// Cannot be read from here. Only a seek helps.
     Stuck,
 }
@@ -79,6 +90,8 @@ pub(crate) struct Wanted<T> {
     pub(crate) topic: Arc<str>,
     pub(crate) partition: i32,
     pub(crate) what: T,
+    /// The leader epoch of the batch before it, -1 if it is not known.
+    pub(crate) epoch: i32,
 }
 
 /// What waits for the program.
@@ -102,7 +115,7 @@ pub(crate) struct Positions {
     pub(super) partitions: Vec<Partition>,
     pub(super) by_name: BTreeMap<Arc<str>, BTreeMap<i32, Slot>>,
     arrived: VecDeque<Arrived>,
-    buffered_bytes: usize,
+    pub(super) buffered_bytes: usize,
     /// Counts assignments.
     pub(super) assignments: u64,
     /// Slots of partitions that were taken away.
@@ -139,6 +152,7 @@ impl Positions {
         partition.version += 1;
         partition.failures = 0;
         partition.muted_until = None;
+        (partition.fetched_epoch, partition.confirmed_by) = (-1, -1);
         // What the program had before says nothing about where it goes on.
         (partition.finished, partition.committed) = (None, None);
         (partition.state, partition.position) = match offset {
@@ -248,11 +262,6 @@ impl Positions {
         }
     }
 
-    /// A fetch went to the topic with this id.
-    pub(crate) fn on_identified(&mut self, wanted: &Wanted<i64>, topic_id: uuid::Uuid) {
-        self.partitions[wanted.slot].topic_id = topic_id;
-    }
-
     /// A fetch brought bytes, or none.
     pub(crate) fn on_fetched(&mut self, wanted: &Wanted<i64>, bytes: Bytes, aborted: Aborted, end_offset: i64) {
         let partition = &mut self.partitions[wanted.slot];
@@ -261,7 +270,10 @@ impl Positions {
         }
         partition.succeeded();
         partition.end_offset = Some(end_offset).filter(|end| *end >= 0);
-        let (next, size, damaged) = measure(&bytes, wanted.what);
+        let Measured { next, leader_epoch, size, damaged } = measure(&bytes, wanted.what);
+        if size > 0 {
+            partition.fetched_epoch = leader_epoch;
+        }
         partition.state = if damaged { State::Stuck } else { State::Ready(next) };
         if size == 0 && !damaged {
             return;
@@ -293,13 +305,6 @@ impl Positions {
         }
     }
 
-    /// The offset is not in the log: start somewhere else, without forgetting that the program was at `position`.
-    pub(crate) fn reset(&mut self, wanted: &Wanted<i64>, offset: Offset) {
-        if self.is_current(wanted.slot, wanted.version) {
-            self.seek(wanted.slot, offset);
-        }
-    }
-
     /// Tells the program about an error. With `stuck` the partition is not asked for again before a seek.
     pub(crate) fn tell<T>(&mut self, wanted: &Wanted<T>, error: Error, stuck: bool) {
         let partition = &mut self.partitions[wanted.slot];
@@ -307,16 +312,18 @@ impl Positions {
             if stuck {
                 partition.state = State::Stuck;
             }
-            let content = Content::Error(error);
-            self.arrived.push_back(Arrived { slot: wanted.slot, version: wanted.version, content });
+            self.put(wanted.slot, Content::Error(error));
         }
+    }
+
+    pub(super) fn put(&mut self, slot: Slot, content: Content) {
+        self.arrived.push_back(Arrived { slot, version: self.partitions[slot].version, content });
     }
 
     /// Tells the program about an error of a partition that only a seek helps.
     pub(crate) fn report(&mut self, slot: Slot, error: Error) {
-        let partition = &mut self.partitions[slot];
-        partition.state = State::Stuck;
-        self.arrived.push_back(Arrived { slot, version: partition.version, content: Content::Error(error) });
+        self.partitions[slot].state = State::Stuck;
+        self.put(slot, Content::Error(error));
     }
 
     /// The earliest instant at which a partition that waits can be asked for again.
@@ -360,13 +367,20 @@ impl Partition {
         self.muted_until.is_some_and(|until| until > now)
     }
 
-    fn succeeded(&mut self) {
+    pub(super) fn succeeded(&mut self) {
         self.failures = 0;
         self.muted_until = None;
     }
 
     fn wanted<T>(&self, slot: Slot, what: T) -> Wanted<T> {
-        Wanted { slot, version: self.version, topic: Arc::clone(&self.topic), partition: self.partition, what }
+        Wanted {
+            slot,
+            version: self.version,
+            topic: Arc::clone(&self.topic),
+            partition: self.partition,
+            what,
+            epoch: self.fetched_epoch,
+        }
     }
 }
 
@@ -374,22 +388,36 @@ impl State {
     fn asked_again(self) -> Self {
         match self {
             Self::Resolving(offset) => Self::Unresolved(offset),
-            Self::Fetching(offset) => Self::Ready(offset),
+            Self::Fetching(offset) | Self::Confirming(offset) => Self::Ready(offset),
             other => other,
         }
     }
 }
 
-/// Walks the headers of fetched batches: the offset after the last whole one, the length of the whole ones, and whether
-/// something there cannot be read.
-fn measure(bytes: &Bytes, from: i64) -> (i64, usize, bool) {
+/// What fetched bytes hold.
+struct Measured {
+    /// The offset after the last whole batch.
+    next: i64,
+    /// The leader epoch of that batch.
+    leader_epoch: i32,
+    /// The length of the whole batches.
+    size: usize,
+    /// Something there cannot be read.
+    damaged: bool,
+}
+
+/// Walks the headers of fetched batches.
+fn measure(bytes: &Bytes, from: i64) -> Measured {
     let mut batches = Batches::new(bytes.clone());
-    let mut next = from;
+    let (mut next, mut leader_epoch) = (from, -1);
     loop {
         match batches.next_batch() {
-            Ok(Some(batch)) => next = next.max(batch.next_offset()),
-            Ok(None) => return (next, bytes.len() - batches.remaining_bytes(), false),
-            Err(_) => return (next, 0, true),
+            Ok(Some(batch)) => (next, leader_epoch) = (next.max(batch.next_offset()), batch.leader_epoch),
+            Ok(None) => {
+                let size = bytes.len() - batches.remaining_bytes();
+                return Measured { next, leader_epoch, size, damaged: false };
+            }
+            Err(_) => return Measured { next, leader_epoch, size: 0, damaged: true },
         }
     }
 }

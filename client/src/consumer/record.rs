@@ -84,6 +84,11 @@ impl ConsumerBatch {
         &self.source
     }
 
+    /// How many records were not taken out.
+    pub(crate) fn records_left(&self) -> u64 {
+        self.walk.left()
+    }
+
     /// Takes the next record out.
     pub(crate) fn take_record(&mut self) -> Option<ConsumerRecord> {
         let span = next(&mut self.walk, &self.batch)?;

@@ -11,6 +11,7 @@ use super::{
     isolation::Aborted,
     positions::{Arrived, Content, Positions, Slot},
     record::{ConsumerBatch, ConsumerRecord, Source},
+    stats::{Counters, count},
 };
 use crate::{
     batch::cursor::{At, Batch, Batches},
@@ -30,6 +31,7 @@ pub(crate) struct Shared {
     /// Tells the fetcher that there is something to do.
     pub(super) changed: Notify,
     pub(super) closed: AtomicBool,
+    pub(crate) counters: Counters,
 }
 
 /// Fetched bytes of one partition between the fetcher and the program.
@@ -70,6 +72,7 @@ impl Shared {
             arrived: Notify::new(),
             changed: Notify::new(),
             closed: AtomicBool::new(false),
+            counters: Counters::default(),
         }
     }
 
@@ -148,6 +151,7 @@ impl Shared {
                 Err(error) => return Some(Err(error)),
             };
             if self.positions().advance(chunk.slot, chunk.version, batch.next_offset(), batch.leader_epoch()) {
+                count(&self.counters.records, batch.records_left());
                 return Some(Ok(batch));
             }
         }
@@ -167,6 +171,7 @@ impl Shared {
             };
             if self.positions().advance(chunk.slot, chunk.version, record.offset() + 1, batch.leader_epoch()) {
                 chunk.rest = Some(batch);
+                count(&self.counters.records, 1);
                 return Some(Ok(record));
             }
         }

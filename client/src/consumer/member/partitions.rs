@@ -12,6 +12,7 @@ use crate::{
         Offset,
         group::{CommittedOffset, Group},
         rebalance::{Rebalance, RebalanceKind},
+        stats::count,
     },
     error::Error,
     record::TopicPartition,
@@ -54,6 +55,7 @@ impl Driver {
     /// Finds where to begin in new partitions, tells the program, and lets them go.
     pub(super) fn adopt(&mut self, partitions: Vec<TopicPartition>) {
         let group = Arc::clone(&self.group);
+        count(&group.shared.counters.rebalances, 1);
         {
             let mut positions = group.shared.positions();
             for partition in &partitions {
@@ -69,7 +71,7 @@ impl Driver {
                     let Some(slot) = positions.slot(&partition.topic, partition.partition) else { continue };
                     match (committed, group.shared.config.auto_offset_reset) {
                         (Some(committed), _) => {
-                            positions.seek(slot, Offset::At(committed.offset));
+                            positions.seek_to(slot, committed.offset, committed.leader_epoch.unwrap_or(-1));
                             positions.on_committed(slot, committed.offset);
                         }
                         (None, OffsetReset::None) => {
