@@ -54,6 +54,13 @@
 //!   [`ConsumerConfig`], [`GroupConfig`].
 //! - The producer is idempotent: a lost answer neither doubles nor reorders what it writes, unless it is told otherwise.
 //!
+//! # Secured clusters, and settings by Kafka's names
+//!
+//! - [`KafkaBuilder::tls`] and [`KafkaBuilder::sasl`]: [`Tls`] says whom to trust, [`Sasl`] as whom to log in. Whoever is refused
+//!   is told why, at once and with what to do: [`Error::Tls`], [`Error::Authentication`].
+//! - [`Kafka::from_properties`] takes the names of Java's clients and of librdkafka, and says what became of each.
+//! - Features, all on by default: `tls`, `sasl`, and `gzip`, `snappy`, `lz4`, `zstd`.
+//!
 //! # The modules, from the outside to the wire
 //!
 //! `client` opens `producer` and `consumer`; both know the `cluster` (metadata, leaders, connections by broker), which uses
