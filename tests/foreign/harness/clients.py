@@ -103,7 +103,7 @@ class World:
     def command(self, template: tuple[str, ...]) -> list[str]:
         """The command with this run's places in it."""
         class_path = self.home / "java" / "classpath"
-        places = {"home": self.home, "drivers": install.DRIVERS,
+        places = {"home": self.home, "drivers": install.DRIVERS, "workspace": install.target(),
                   "classpath": class_path.read_text() if class_path.exists() else ""}
         return [part.format_map(places) for part in template]
 

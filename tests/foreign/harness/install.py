@@ -22,7 +22,7 @@ def everything(chosen: Iterable) -> pathlib.Path:
     """Installs the real data and what these clients need; says where."""
     home = pathlib.Path(os.environ.get("FOREIGN_HOME", brokers.REPOSITORY / "target" / "foreign")).resolve()
     home.mkdir(parents=True, exist_ok=True)
-    needs = {"node"} | {client.needs for client in chosen}
+    needs = {"node", "workspace"} | {client.needs for client in chosen}
     for need in sorted(needs):
         INSTALLERS[need](home)
     return home
@@ -86,8 +86,19 @@ def java(home: pathlib.Path) -> None:
          lambda: say(["javac", "-cp", path, "-d", home / "java", *sources]))
 
 
+def target() -> pathlib.Path:
+    """Where this workspace is built."""
+    return pathlib.Path(os.environ.get("CARGO_TARGET_DIR", brokers.REPOSITORY / "target")).resolve()
+
+
+def workspace(_home: pathlib.Path) -> None:
+    # Cargo knows itself what has changed.
+    say(["cargo", "build", "--quiet", "-p", "system-tests", "--bin", "group-member"], cwd=brokers.REPOSITORY)
+
+
 INSTALLERS: dict[str, Callable[[pathlib.Path], None]] = {
     "go": go, "java": java, "kcat": kcat, "node": node, "python": python, "rdkafka": rdkafka,
+    "workspace": workspace,
 }
 
 

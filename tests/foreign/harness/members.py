@@ -34,6 +34,9 @@ class Kind:
 JAVA = clients.CLIENTS["java"].command[:-1]
 
 KINDS = {kind.name: kind for kind in (
+    # Ours, from this workspace.
+    Kind("async-kafka", "workspace", ("{workspace}/debug/group-member",),
+         ("range", "roundrobin", "sticky", "cooperative-sticky", "consumer")),
     Kind("confluent", "python", (clients.PYTHON[0], clients.PYTHON[1] + "confluent_member.py"),
          ("range", "cooperative-sticky", "consumer")),
     Kind("java", "java", (*JAVA, "Member"), ("range", "cooperative-sticky", "consumer")),
@@ -47,7 +50,7 @@ KINDS = {kind.name: kind for kind in (
 
 def chosen(of: list[clients.Client]) -> list[str]:
     """The kinds whose programs are installed with these clients."""
-    needs = {client.needs for client in of}
+    needs = {client.needs for client in of} | {"workspace"}
     return [kind.name for kind in KINDS.values() if kind.needs in needs]
 
 

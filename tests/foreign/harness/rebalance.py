@@ -32,12 +32,13 @@ def run(world: clients.World, names: list[str], results: report.Results, only: s
     steps = [(f"{kind.name}, {protocol}: join, share, crash, come back, leave, resume", life, (kind, protocol))
              for kind in kinds for protocol in kind.protocols]
     steps += [(f"{name}, static members: a restart disturbs nobody", static, (KINDS[name],))
-              for name in ("java", "confluent") if name in names]
+              for name in ("java", "confluent", "async-kafka") if name in names]
     steps += [(f"{name}: from the classic to the consumer protocol and back, one by one", upgrade, (KINDS[name],))
-              for name in ("java", "confluent") if name in names]
-    ranging = [kind for kind in kinds if "range" in kind.protocols and kind.mixes]
-    if len(ranging) > 1:
-        steps.append((f"{', '.join(kind.name for kind in ranging)} in one group", together, (ranging,)))
+              for name in ("java", "confluent", "async-kafka") if name in names]
+    for protocol in ("range", "roundrobin", "sticky", "cooperative-sticky", "consumer"):
+        sharing = [kind for kind in kinds if protocol in kind.protocols and kind.mixes]
+        if len(sharing) > 1:
+            steps.append((f"{', '.join(kind.name for kind in sharing)} in one group, {protocol}", together, (sharing, protocol)))
     steps = [step for step in steps if only in step[0]]
     print()
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
@@ -121,9 +122,9 @@ def upgrade(world: clients.World, kind: Kind) -> None:
         finish(group, feeder)
 
 
-def together(world: clients.World, kinds: list[Kind]) -> None:
+def together(world: clients.World, kinds: list[Kind], protocol: str) -> None:
     with fed(world) as (group, feeder):
-        members = [group.start(kind.name, kind, "range") for kind in kinds]
+        members = [group.start(kind.name, kind, protocol) for kind in kinds]
         group.wait_balanced(*members)
         feeder.look(group, members=len(kinds))
         crashed = members.pop()
