@@ -19,8 +19,13 @@
 //! - `operations`: what a test does to a cluster by one call.
 //! - `reading`: where a consumer reads from, and what becomes of it when leaders, logs and topics change.
 //! - `replicas`: replicas that lack something, and what that does to those who write and read.
+<<<<<<< HEAD
 //! - `transactional`: the producer of transactions; `stage` is what its tests and those of the loop share.
 //! - `snapshot`: a warmed cluster, started as often as a test wants.
+=======
+//! - `start`: from a subscription to its first record.
+>>>>>>> 71c8bae (groups: a record for each of two new consumers without anybody's backoff)
+//! - `unrest`: everything at once while connections break at random.
 //! - `states`: what a test can ask of groups, topics and transactions, and wait for.
 //! - `time`: the manual clock.
 //! - `unrest`: everything at once while connections break at random.
@@ -45,8 +50,12 @@ mod operations;
 mod reading;
 mod replicas;
 mod snapshot;
+<<<<<<< HEAD
 mod stage;
 mod states;
+=======
+mod start;
+>>>>>>> 71c8bae (groups: a record for each of two new consumers without anybody's backoff)
 mod time;
 mod transactional;
 mod unrest;

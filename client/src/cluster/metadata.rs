@@ -9,6 +9,7 @@ use std::{
         Arc, PoisonError, RwLock,
         atomic::{AtomicI32, Ordering},
     },
+    time::Duration,
 };
 
 use dashmap::DashMap;
@@ -95,6 +96,11 @@ impl Metadata {
     /// The code that the last answer about a topic carried.
     pub(crate) fn problem(&self, name: &str) -> Option<ErrorCode> {
         self.problems.get(name).map(|code| *code)
+    }
+
+    /// Whether a topic is known, without a problem, from an answer that is younger than this.
+    pub(crate) fn is_young(&self, name: &str, age: Duration) -> bool {
+        self.problem(name).is_none() && self.topic(name).is_some_and(|topic| topic.refreshed_at.elapsed() < age)
     }
 
     /// The leader of a partition, if it is known and its address is.

@@ -1,7 +1,9 @@
 //! FindCoordinator (key 10), v0-v6.
 //!
 //! Which node coordinates a group, a transactional id or a share partition: the leader of the partition of the internal
-//! topic that the key hashes to. The first request creates that topic, and is told to come back.
+//! topic that the key hashes to. The first request creates that topic. Kafka's answer to it is COORDINATOR_NOT_AVAILABLE, for
+//! the topic takes it a moment; here it is there at once, and so is the coordinator: a test has a broker of its own, would
+//! pay a client's backoff every time, and members that start together would find each other a heartbeat later.
 //!
 //! Versions: v1 key type, error message, throttle time; v3 flexible; v4 many keys with an error each; v5 for clients that
 //! know TRANSACTION_ABORTABLE; v6 share partitions.
@@ -14,8 +16,8 @@ use kafka_protocol::messages::{BrokerId, FindCoordinatorRequest, FindCoordinator
 use kafka_protocol::protocol::StrBytes;
 
 use super::answers::{default_text, text};
-use super::{Answer, Api, Ctx, Effect};
-use crate::cluster::{Cluster, CoordinatorType, Node};
+use super::{Answer, Api, Ctx};
+use crate::cluster::{CoordinatorType, Node};
 use crate::state::State;
 
 pub(super) const API: Api = Api::new::<FindCoordinatorRequest>(0, 6);
@@ -29,7 +31,7 @@ pub(super) fn handle(
         return Answer::Now(refuse(&request, ResponseError::InvalidRequest));
     };
     if ctx.version < 4 {
-        return Answer::Now(match find(&state.cluster, ctx, kind, &request.key) {
+        return Answer::Now(match find(state, ctx, kind, &request.key) {
             Ok(node) => FindCoordinatorResponse::default()
                 .with_error_message(Some(StrBytes::from_static_str("NONE")))
                 .with_node_id(BrokerId(node.id.0))
@@ -40,7 +42,7 @@ pub(super) fn handle(
     }
     // Unlike the older versions, these say nothing in the text (KafkaApis.handleFindCoordinatorRequestV4AndAbove).
     let coordinators = request.coordinator_keys.iter().map(|key| {
-        let coordinator = match find(&state.cluster, ctx, kind, key) {
+        let coordinator = match find(state, ctx, kind, key) {
             Ok(node) => Coordinator::default()
                 .with_node_id(BrokerId(node.id.0))
                 .with_host(text(node.host.as_str()))
@@ -65,23 +67,15 @@ pub(super) fn refuse(request: &FindCoordinatorRequest, error: ResponseError) -> 
     FindCoordinatorResponse::default().with_coordinators(coordinators)
 }
 
-fn find<'a>(
-    cluster: &'a Cluster,
-    ctx: &mut Ctx<'_>,
-    kind: CoordinatorType,
-    key: &str,
-) -> Result<&'a Node, ResponseError> {
+fn find<'a>(state: &'a mut State, ctx: &Ctx<'_>, kind: CoordinatorType, key: &str) -> Result<&'a Node, ResponseError> {
     if kind == CoordinatorType::Share && (ctx.version < 6 || !is_share_key(key)) {
         return Err(ResponseError::InvalidRequest);
     }
-    if cluster.topics().by_name(kind.topic()).is_none() {
-        let create = Effect::CreateTopic(kind.topic().to_owned());
-        if !ctx.effects.contains(&create) {
-            ctx.effects.push(create);
-        }
-        return Err(ResponseError::CoordinatorNotAvailable);
+    if state.cluster.topics().by_name(kind.topic()).is_none() {
+        state.auto_create(kind.topic());
     }
-    cluster.coordinator(kind, key).ok_or(ResponseError::CoordinatorNotAvailable)
+    // Not available is who has no leader, and a topic that cannot be made.
+    state.cluster.coordinator(kind, key).ok_or(ResponseError::CoordinatorNotAvailable)
 }
 
 /// `group:topic id:partition`; the group may have colons itself (`SharePartitionKey.validate`).
@@ -122,15 +116,12 @@ mod tests {
     }
 
     #[test]
-    fn the_first_request_creates_the_topic_and_is_told_to_come_back() {
-        // Source: KafkaApis.getCoordinator; seen on 4.3.1.
+    fn the_first_request_creates_the_topic_and_finds_the_coordinator() {
+        // Source: KafkaApis.getCoordinator.
         let mut rig = Rig::new(1, &[("offsets.topic.num.partitions", "5")]);
         let response = rig.call(4, handle, many(&["g", "h"], 0));
-        let rows: Vec<_> = response.coordinators.iter().map(|it| (it.error_code, it.node_id.0, it.port)).collect();
-        assert_eq!(rows, [(15, -1, -1), (15, -1, -1)]);
-        let effects = rig.take_effects();
-        assert_eq!(effects, [Effect::CreateTopic("__consumer_offsets".to_owned())]);
-        rig.state.auto_create("__consumer_offsets");
+        let rows: Vec<_> = response.coordinators.iter().map(|it| (it.error_code, it.node_id.0)).collect();
+        assert_eq!(rows, [(0, 1), (0, 1)]);
         let topic = rig.state.cluster.topics().by_name("__consumer_offsets").unwrap();
         assert_eq!((topic.partitions().len(), topic.is_internal()), (5, true));
         assert!(topic.config().cleanup_compact);
@@ -139,6 +130,15 @@ mod tests {
         let old = rig.call(3, handle, one("g", 0));
         assert_eq!((old.error_code, old.node_id.0, old.error_message.as_deref()), (0, 1, Some("NONE")));
         assert_eq!(rig.take_effects(), []);
+    }
+
+    #[test]
+    fn a_topic_that_cannot_be_made_has_no_coordinators() {
+        let mut rig = Rig::new(1, &[("offsets.topic.replication.factor", "3")]);
+        let response = rig.call(4, handle, many(&["g"], 0));
+        let rows: Vec<_> = response.coordinators.iter().map(|it| (it.error_code, it.node_id.0, it.port)).collect();
+        assert_eq!(rows, [(15, -1, -1)]);
+        assert!(rig.state.cluster.topics().by_name("__consumer_offsets").is_none());
     }
 
     #[test]
@@ -174,7 +174,7 @@ mod tests {
             let response = rig.call(version, handle, many(&keys, 2));
             response.coordinators.iter().map(|it| it.error_code).collect::<Vec<_>>()
         };
-        assert_eq!(codes(6), [42, 42, 42, 15, 15]);
+        assert_eq!(codes(6), [42, 42, 42, 0, 0]);
         assert_eq!(codes(5), [42; 5]);
     }
 

@@ -25,10 +25,15 @@ impl Driver {
     pub(super) fn assign(&mut self, assignor: Assignor, members: Vec<Member>) {
         self.group_topics = members.iter().flat_map(|member| member.subscription.topics.iter().cloned()).collect();
         let (group, topics) = (Arc::clone(&self.group), self.group_topics.clone());
-        let asked = self.asked();
+        // What was asked for less than a backoff ago would be waited for, and be the same; topics that change after an
+        // assignment are noticed anyway.
+        let young = group.cluster.config().retry_backoff.initial;
+        let is_stale = |topic: &Arc<str>| !group.cluster.metadata().is_young(topic, young);
+        let asked: Vec<_> = self.asked().into_iter().filter(|(topic, _)| is_stale(topic)).collect();
         self.work.push(Box::pin(async move {
-            let refreshed = group.cluster.refresh(asked).await;
-            if let Err(error) = refreshed {
+            if !asked.is_empty()
+                && let Err(error) = group.cluster.refresh(asked).await
+            {
                 return Done::Assigned(Err(Failure::of(error)));
             }
             let counts = counts(&group, &topics);

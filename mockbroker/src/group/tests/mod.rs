@@ -8,6 +8,7 @@ mod expiry;
 mod join;
 mod kit;
 mod load;
+mod matrix;
 mod mixed_kit;
 mod mixed_property;
 mod offsets;
