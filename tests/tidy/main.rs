@@ -5,8 +5,8 @@
 //! - `headers`: what a handler says of itself equals the table; every module has its page
 //! - `words`: what is not written here
 //! - `fixtures`: every fixture is used and explained
-//! - `named`: tests that a page names are there
 //! - `manifests`: versions are in the root manifest only
+//! - `named`: tests that a page names are there
 //! - `checks`: the justfile and `.ci/run` are one list
 //!
 //! Every rule is a function from sources to findings, and is tried on a small bad sample as well: a rule that cannot fail

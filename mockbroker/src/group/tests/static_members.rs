@@ -121,6 +121,19 @@ fn a_static_member_that_is_silent_stays_until_its_session_ends() {
 }
 
 #[test]
+fn the_session_of_an_id_that_was_replaced_ends_nothing() {
+    let mut kit = Kit::new();
+    let members = kit.stable(&[static_consumer("i"), static_consumer("j")]);
+    kit.advance(9000);
+    let ticket = kit.join(static_consumer("j"));
+    let new = kit.joined(ticket).member_id;
+    assert_eq!(kit.heartbeat(identity(&members[0], 1)), Ok(()));
+    kit.advance(9000);
+    assert_eq!(kit.heartbeat(identity(&new, 1)), Ok(()), "ten seconds after the old id was heard of");
+    assert_eq!(kit.state(), ClassicState::Stable);
+}
+
+#[test]
 fn a_static_member_stays_when_it_misses_a_rebalance() {
     // Source: GroupMetadataManager.completeClassicGroupJoin.
     let mut kit = Kit::new();
