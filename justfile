@@ -79,6 +79,10 @@ system:
 unrest-long:
     UNREST_RECORDS=400000 cargo test --profile quick -p system-tests --test system unrest
 
+# Ten minutes of produce and group consume while nodes crash and come back at random.
+soak:
+    SOAK_SECONDS=600 cargo test --profile quick -p system-tests --test system soak -- --nocapture
+
 # Offsets in the program's own database: SQLite, and a PostgreSQL of its own (Debian's package `postgresql`).
 stores:
     tests/stores/run

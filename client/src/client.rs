@@ -11,12 +11,14 @@ use crate::security::Sasl;
 #[cfg(feature = "tls")]
 use crate::security::Tls;
 use crate::{
+    admin::Admin,
     cluster::Cluster,
     config::{ClientConfig, ConsumerConfig, GroupConfig, ProducerConfig},
     conn::transport::{Address, Stream, Transport},
     consumer::{AssignedConsumerBuilder, Consumer, ConsumerBuilder},
     error::{Error, Result},
     exactly_once::ExactlyOnce,
+    metrics::{Events, Metrics},
     producer::{ProducerBuilder, TransactionalBuilder, TransactionalProducer, partitioner::Partitioner},
     properties::{self, PropertyNote, Read, Settings},
     retry::{Backoff, Retry},
@@ -134,6 +136,23 @@ impl Kafka {
             let group_id = Arc::clone(&group.group_id);
             *group = GroupConfig { group_id, ..self.defaults.group.clone() };
         })
+    }
+
+    /// Begins administration: topics, configs, groups, transactions and the rest.
+    pub fn admin(&self) -> Admin {
+        Admin::new(self.cluster.clone())
+    }
+
+    /// What this client, and all that was opened from it, has done so far: counters and gauges by Java's names.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        self.cluster.recorder().snapshot()
+    }
+
+    /// What happens from now on: connections, requests that fail, batches that are retried, delivered or given up.
+    #[must_use]
+    pub fn events(&self) -> Events {
+        self.cluster.recorder().listen()
     }
 
     /// How many partitions a topic has. Looks the topic up without creating it, and waits for it until `default.api.timeout`.

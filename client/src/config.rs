@@ -170,6 +170,10 @@ pub struct ProducerConfig {
     /// `compression.gzip.level`, 1 to 9, default 6; `compression.zstd.level`, -131072 to 22, default 3 (KIP-390). The other
     /// codecs have one level here (`compression.lz4.level` is not served). Default `None`, the codec's own.
     pub compression_level: Option<i32>,
+    /// `partitioner.adaptive.partitioning.enable`. Whether records without a partition go more often to partitions whose
+    /// queues are shorter, because their brokers are faster (KIP-794). Only where the partitioner leaves the choice to the
+    /// producer. Default true.
+    pub adaptive_partitioning: bool,
 }
 
 impl Default for ProducerConfig {
@@ -188,6 +192,7 @@ impl Default for ProducerConfig {
             max_request_size: 1 << 20,
             compression: Compression::None,
             compression_level: None,
+            adaptive_partitioning: true,
         }
     }
 }

@@ -66,6 +66,7 @@
 //! `client` opens `producer` and `consumer`; both know the `cluster` (metadata, leaders, connections by broker), which uses
 //! `conn` (one task per connection) on top of `wire` (frames, versions, messages). `batch` is the format of records.
 
+pub mod admin;
 mod batch;
 mod client;
 mod cluster;
@@ -75,6 +76,7 @@ mod conn;
 mod consumer;
 mod error;
 mod exactly_once;
+mod metrics;
 mod producer;
 mod progress;
 mod properties;
@@ -89,6 +91,7 @@ pub use crate::security::Tls;
 #[cfg(feature = "sasl")]
 pub use crate::security::{OAuthToken, Sasl};
 pub use crate::{
+    admin::Admin,
     client::{FromProperties, Kafka, KafkaBuilder},
     codes::ErrorCode,
     config::{
@@ -102,6 +105,7 @@ pub use crate::{
     },
     error::{BatchError, CloseReason, Error, Result, Written},
     exactly_once::{ExactlyOnce, ExactlyOnceError, Failure, OnError},
+    metrics::{Event, Events, Metrics, ProducerMetrics, RequestMetrics},
     producer::{
         CloseReport, Delivery, Murmur2, Outcome, Partitioner, Producer, ProducerBuilder, Refused, Transaction,
         TransactionSender, TransactionalBuilder, TransactionalProducer, TrySendError,

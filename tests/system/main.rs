@@ -4,6 +4,7 @@
 //! - `capture`: the journal as a file for Wireshark.
 //! - `faults`: what a test makes go wrong goes wrong, there and then, and nowhere else.
 //! - `first_test`: the test that the README shows.
+//! - `admin`, `admin_groups`: the admin client, resource by resource.
 //! - `client`: client and broker together.
 //! - `connections`: brokers that are elsewhere, away or asking for another beginning, and settings by Kafka's names.
 //! - `versions`: the client with a Kafka of 2019.
@@ -26,11 +27,15 @@
 //! - `start`: from a subscription to its first record.
 >>>>>>> 71c8bae (groups: a record for each of two new consumers without anybody's backoff)
 //! - `unrest`: everything at once while connections break at random.
+//! - `producer`: where batches end, what waits, what is counted, and order whatever is lost.
+//! - `soak`: nodes that crash at random, for as long as one likes.
 //! - `states`: what a test can ask of groups, topics and transactions, and wait for.
 //! - `time`: the manual clock.
 //! - `unrest`: everything at once while connections break at random.
 
 mod capture;
+mod admin;
+mod admin_groups;
 mod client;
 mod connections;
 mod exactly_once;
@@ -51,6 +56,9 @@ mod reading;
 mod replicas;
 mod snapshot;
 <<<<<<< HEAD
+mod producer;
+mod replicas;
+mod soak;
 mod stage;
 mod states;
 =======

@@ -77,7 +77,6 @@ impl Default for Metadata {
 impl Metadata {
     /// The node to send what only the controller does. Brokers of a KRaft cluster name any of themselves and pass such
     /// requests on (KIP-590).
-    #[expect(dead_code, reason = "for the admin client, which comes next")]
     pub(crate) fn controller(&self) -> Option<i32> {
         Some(self.controller.load(Ordering::Relaxed)).filter(|node_id| *node_id != NOBODY)
     }

@@ -32,6 +32,7 @@ use crate::{
     config::ClientConfig,
     conn::transport::{Address, Transport},
     error::{Error, Result},
+    metrics::Recorder,
     retry::Retry,
     wire::versions::Api,
 };
@@ -51,6 +52,7 @@ struct Inner {
     refresher: Refresher,
     coordinators: Coordinators,
     next_lane: AtomicU32,
+    recorder: Arc<Recorder>,
 }
 
 /// Connections of one user of the cluster: a broker handles one request of a connection at a time, so a producer must not
@@ -72,15 +74,22 @@ impl Cluster {
     const CONTROL: LaneId = LaneId(0);
 
     pub(crate) fn new(bootstrap: Vec<Address>, transport: Transport, config: Arc<ClientConfig>) -> Self {
-        let pool = Arc::new(Pool::new(transport, Arc::clone(&config)));
+        let recorder = Arc::new(Recorder::default());
+        let pool = Arc::new(Pool::new(transport, Arc::clone(&config), Arc::clone(&recorder)));
         let next_lane = AtomicU32::new(Self::CONTROL.0 + 1);
         let (metadata, refresher) = (Metadata::default(), Refresher::default());
         let coordinators = Coordinators::default();
-        Self { inner: Arc::new(Inner { config, bootstrap, pool, metadata, refresher, coordinators, next_lane }) }
+        let inner = Inner { config, bootstrap, pool, metadata, refresher, coordinators, next_lane, recorder };
+        Self { inner: Arc::new(inner) }
     }
 
     pub(crate) fn config(&self) -> &Arc<ClientConfig> {
         &self.inner.config
+    }
+
+    /// Where everybody counts and tells what happens.
+    pub(crate) fn recorder(&self) -> &Arc<Recorder> {
+        &self.inner.recorder
     }
 
     pub(crate) fn metadata(&self) -> &Metadata {

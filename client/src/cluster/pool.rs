@@ -17,6 +17,7 @@ use crate::{
         transport::{Address, Transport},
     },
     error::Result,
+    metrics::Recorder,
 };
 
 /// A lane's number.
@@ -37,6 +38,7 @@ pub(crate) struct Pool {
     slots: DashMap<(LaneId, Node), Arc<Slot>>,
     transport: Transport,
     config: Arc<ClientConfig>,
+    recorder: Arc<Recorder>,
 }
 
 #[derive(Debug, Default)]
@@ -54,8 +56,8 @@ struct State {
 }
 
 impl Pool {
-    pub(crate) fn new(transport: Transport, config: Arc<ClientConfig>) -> Self {
-        Self { slots: DashMap::new(), transport, config }
+    pub(crate) fn new(transport: Transport, config: Arc<ClientConfig>, recorder: Arc<Recorder>) -> Self {
+        Self { slots: DashMap::new(), transport, config, recorder }
     }
 
     /// The open connection to `address`, if there is one. A node that moved is dialled anew.
@@ -90,11 +92,12 @@ impl Pool {
         if let Some(instant) = not_before {
             sleep_until(instant).await;
         }
-        let opened = Connection::open(address.clone(), &self.transport, &self.config).await;
+        let opened = Connection::open(address.clone(), &self.transport, &self.config, &self.recorder).await;
         let mut state = slot.state();
         match &opened {
             Ok(connection) => *state = State { connection: Some(connection.clone()), failures: 0, not_before: None },
-            Err(_) => {
+            Err(error) => {
+                self.recorder.unreachable(&address.to_string(), error);
                 state.failures += 1;
                 state.not_before = Some(Instant::now() + self.config.reconnect_backoff.wait(state.failures));
             }

@@ -30,7 +30,7 @@ use kafka_protocol::{
 };
 use tokio::{
     sync::{mpsc, oneshot},
-    time::timeout,
+    time::{Instant, timeout},
 };
 
 use self::{
@@ -41,6 +41,7 @@ use crate::{
     codes::ErrorCode,
     config::ClientConfig,
     error::{CloseReason, Error, Result, Written},
+    metrics::Recorder,
     wire::{
         message::{EncodedRequest, decode_response},
         versions::{Api, BrokerVersions},
@@ -73,6 +74,7 @@ pub(crate) struct Connection {
     versions: Arc<BrokerVersions>,
     config: Arc<ClientConfig>,
     target: Address,
+    recorder: Arc<Recorder>,
 }
 
 /// The way to the task, which exists before the versions are known.
@@ -87,15 +89,20 @@ impl Connection {
     /// Dials, starts the connection's task, agrees on versions and logs in, all within `connection_setup_timeout`.
     ///
     /// Dropping the future closes what was opened.
-    pub(crate) async fn open(target: Address, transport: &Transport, config: &Arc<ClientConfig>) -> Result<Self> {
+    pub(crate) async fn open(
+        target: Address,
+        transport: &Transport,
+        config: &Arc<ClientConfig>,
+        recorder: &Arc<Recorder>,
+    ) -> Result<Self> {
         let limit = config.connection_setup_timeout;
         let address: Arc<str> = target.to_string().into();
         let opened = timeout(limit, async {
             let stream = transport.dial(&target).await?;
-            let line = Line::start(stream, Arc::clone(&address), config);
+            let line = Line::start(stream, Arc::clone(&address), config, Arc::clone(recorder));
             let versions = negotiate(&line, config).await.map_err(|error| transport.explain(&target, error))?;
-            let connection =
-                Self { line, versions: Arc::new(versions), config: Arc::clone(config), target: target.clone() };
+            let (config, recorder) = (Arc::clone(config), Arc::clone(recorder));
+            let connection = Self { line, versions: Arc::new(versions), config, target: target.clone(), recorder };
             #[cfg(feature = "sasl")]
             connection.log_in().await?;
             Ok(connection)
@@ -188,16 +195,33 @@ impl Connection {
         expect: Expect,
         limit: Duration,
     ) -> Pending<A> {
-        Pending { answer: self.line.submit(request, expect, limit), line: self.line.clone(), version, api: PhantomData }
+        self.recorder.sent((A::KEY, A::NAME), request.len());
+        Pending {
+            answer: self.line.submit(request, expect, limit),
+            line: self.line.clone(),
+            version,
+            measured: Some((Instant::now(), Arc::clone(&self.recorder))),
+            api: PhantomData,
+        }
     }
 }
 
 impl Line {
-    fn start(stream: Box<dyn transport::Stream>, address: Arc<str>, config: &Arc<ClientConfig>) -> Self {
+    fn start(
+        stream: Box<dyn transport::Stream>,
+        address: Arc<str>,
+        config: &Arc<ClientConfig>,
+        recorder: Arc<Recorder>,
+    ) -> Self {
         let (commands, receiver) = mpsc::unbounded_channel();
         let ended = Arc::new(OnceLock::new());
         let task = Task::new(stream, Arc::clone(&address), receiver, Arc::clone(config), Arc::clone(&ended));
-        tokio::spawn(task.run());
+        recorder.connection_opened(&address);
+        let (peer, why) = (Arc::clone(&address), Arc::clone(&ended));
+        tokio::spawn(async move {
+            task.run().await;
+            recorder.connection_closed(&peer, why.get().cloned().unwrap_or(CloseReason::ByClient));
+        });
         Self { address, commands, ended }
     }
 
@@ -219,7 +243,7 @@ impl Line {
     ) -> Result<A::Response, CallError> {
         let encoded = EncodedRequest::new(request, version, client_id).map_err(CallError::not_written)?;
         let answer = self.submit(encoded, Expect::Answer, limit);
-        let pending = Pending::<A> { answer, line: self.clone(), version, api: PhantomData };
+        let pending = Pending::<A> { answer, line: self.clone(), version, measured: None, api: PhantomData };
         pending.await.map(|answer| answer.expect("a request that expects an answer is completed by one"))
     }
 
@@ -238,8 +262,24 @@ pub(crate) struct Pending<A> {
     answer: oneshot::Receiver<Answer>,
     line: Line,
     version: i16,
+    /// When it was submitted and where to count it, unless it is part of a login.
+    measured: Option<(Instant, Arc<Recorder>)>,
     /// Names the API without holding one, so that the future is `Send` and `Unpin` whatever the API is.
     api: PhantomData<fn() -> A>,
+}
+
+impl<A: Api> Pending<A> {
+    fn answered(&self, bytes: usize) {
+        if let Some((submitted_at, recorder)) = &self.measured {
+            recorder.answered((A::KEY, A::NAME), bytes, submitted_at.elapsed());
+        }
+    }
+
+    fn failed(&self, error: &Error) {
+        if let Some((_, recorder)) = &self.measured {
+            recorder.failed((A::KEY, A::NAME), &self.line.address, error);
+        }
+    }
 }
 
 impl<A: Api> Future for Pending<A> {
@@ -249,22 +289,39 @@ impl<A: Api> Future for Pending<A> {
         let answered = ready!(Pin::new(&mut self.answer).poll(context));
         let Ok(answer) = answered else {
             // The command never reached the task.
-            return Poll::Ready(Err(CallError::not_written(self.line.closed())));
+            let error = self.line.closed();
+            self.failed(&error);
+            return Poll::Ready(Err(CallError::not_written(error)));
         };
         let body = match answer {
             Ok(Some(body)) => body,
-            Ok(None) => return Poll::Ready(Ok(None)),
-            Err(failed) => return Poll::Ready(Err(failed)),
+            Ok(None) => {
+                self.answered(0);
+                return Poll::Ready(Ok(None));
+            }
+            Err(failed) => {
+                self.failed(&failed.error);
+                return Poll::Ready(Err(failed));
+            }
         };
+        let received_bytes = body.len();
         Poll::Ready(match decode_response::<A>(self.version, body) {
             Ok(response) => {
+                self.answered(received_bytes);
                 if let Ok(throttle @ 1..) = u64::try_from(A::throttle_time_ms(&response)) {
-                    let _ = self.line.commands.send(Command::Mute(Duration::from_millis(throttle)));
+                    let length = Duration::from_millis(throttle);
+                    if let Some((_, recorder)) = &self.measured {
+                        recorder.throttled((A::KEY, A::NAME), &self.line.address, length);
+                    }
+                    let _ = self.line.commands.send(Command::Mute(length));
                 }
                 Ok(Some(response))
             }
             // The broker has seen the request; what it did is unreadable.
-            Err(error) => Err(CallError { error, written: Written::MaybeWritten }),
+            Err(error) => {
+                self.failed(&error);
+                Err(CallError { error, written: Written::MaybeWritten })
+            }
         })
     }
 }

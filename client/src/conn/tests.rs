@@ -90,7 +90,7 @@ async fn open(config: ClientConfig) -> (Connection, Script) {
     let (transport, mut streams) = transport();
     let config = Arc::new(config);
     let address = Address::parse("b:9092").unwrap();
-    let opening = tokio::spawn(async move { Connection::open(address, &transport, &config).await });
+    let opening = tokio::spawn(async move { Connection::open(address, &transport, &config, &Arc::default()).await });
     let mut script = Script(streams.recv().await.unwrap());
     script.greet().await;
     (opening.await.unwrap().unwrap(), script)
@@ -136,7 +136,7 @@ async fn a_broker_that_refuses_our_api_versions_is_asked_in_its_own() {
     let (transport, mut streams) = transport();
     let config = Arc::new(ClientConfig::default());
     let address = Address::parse("b:9092").unwrap();
-    let opening = tokio::spawn(async move { Connection::open(address, &transport, &config).await });
+    let opening = tokio::spawn(async move { Connection::open(address, &transport, &config, &Arc::default()).await });
     let mut script = Script(streams.recv().await.unwrap());
     let request = script.request().await;
     script.answer(request.correlation_id, b"\0\x23\0\0\0\x01\0\x12\0\0\0\x03").await;
@@ -152,7 +152,7 @@ async fn a_refusal_without_a_range_means_v0() {
     let (transport, mut streams) = transport();
     let config = Arc::new(ClientConfig::default());
     let address = Address::parse("b:9092").unwrap();
-    let opening = tokio::spawn(async move { Connection::open(address, &transport, &config).await });
+    let opening = tokio::spawn(async move { Connection::open(address, &transport, &config, &Arc::default()).await });
     let mut script = Script(streams.recv().await.unwrap());
     let request = script.request().await;
     script.answer(request.correlation_id, b"\0\x23\0\0\0\0").await;

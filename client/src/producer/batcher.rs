@@ -101,7 +101,12 @@ impl Batcher {
                 None => true,
             })
         };
-        let partition = queues.sticky.partition(&topic.partitions, batch_size, begins_batch, &mut self.random);
+        let queued = |partition: usize| {
+            let lane = by_partition.get(partition).copied().flatten();
+            lane.map_or(0, |lane| lanes[lane.0 as usize].queued())
+        };
+        let queued: Option<&dyn Fn(usize) -> usize> = if self.limits.adaptive { Some(&queued) } else { None };
+        let partition = queues.sticky.partition(&topic.partitions, batch_size, begins_batch, queued, &mut self.random);
         queues.sticky.produced(size);
         partition
     }

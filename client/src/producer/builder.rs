@@ -8,7 +8,7 @@ use std::{
 use tokio::sync::{Notify, Semaphore};
 
 use super::{
-    Handle, Producer, Queues, Shared,
+    Handle, Interceptor, Producer, Queues, Shared,
     batcher::{Batcher, Limits},
     coordinator::Conversation,
     partitioner::{Murmur2, Partitioner},
@@ -18,6 +18,7 @@ use crate::{
     cluster::Cluster,
     config::{Acks, Compression, ProducerConfig},
     error::Result,
+    record::Record,
 };
 
 /// Builds a [`Producer`]. Every setting is documented at its field of [`ProducerConfig`].
@@ -27,11 +28,13 @@ pub struct ProducerBuilder {
     cluster: Cluster,
     config: ProducerConfig,
     partitioner: Box<dyn Partitioner>,
+    interceptors: Vec<Interceptor>,
 }
 
 impl ProducerBuilder {
     pub(crate) fn new(cluster: Cluster) -> Self {
-        Self { cluster, config: ProducerConfig::default(), partitioner: Box::new(Murmur2) }
+        let (config, partitioner) = (ProducerConfig::default(), Box::new(Murmur2));
+        Self { cluster, config, partitioner, interceptors: Vec::new() }
     }
 
     /// Replaces all settings at once.
@@ -118,6 +121,20 @@ impl ProducerBuilder {
         self
     }
 
+    /// `partitioner.adaptive.partitioning.enable`, see [`ProducerConfig::adaptive_partitioning`].
+    pub fn adaptive_partitioning(mut self, adaptive: bool) -> Self {
+        self.config.adaptive_partitioning = adaptive;
+        self
+    }
+
+    /// Looks at, and may change, every record before its partition is chosen (`interceptor.classes`, `onSend`). Called on the
+    /// task that sends; must not block. What became of records tell [`Delivery`](crate::Delivery) and
+    /// [`Kafka::events`](crate::Kafka::events).
+    pub fn on_send(mut self, interceptor: impl Fn(&mut Record) + Send + Sync + 'static) -> Self {
+        self.interceptors.push(Interceptor(Box::new(interceptor)));
+        self
+    }
+
     /// Chooses partitions in another way than [`Murmur2`]; see [`partitioners`](crate::partitioners).
     pub fn partitioner(mut self, partitioner: impl Partitioner) -> Self {
         self.partitioner = Box::new(partitioner);
@@ -147,7 +164,7 @@ impl ProducerBuilder {
 
     /// Starts the producer, whose records belong to transactions if it has a conversation about them.
     pub(super) fn start(self, conversation: Option<Arc<Conversation>>) -> Result<Producer> {
-        let Self { cluster, config, partitioner } = self;
+        let Self { cluster, config, partitioner, interceptors } = self;
         config.check(cluster.config().request_timeout)?;
         let idempotence = config.is_idempotent();
         // Without sequences a batch that is retried would come after the ones behind it, unless these wait.
@@ -162,12 +179,14 @@ impl ProducerBuilder {
             compression: config.compression,
             idempotence,
             transactional: conversation.is_some(),
+            adaptive: config.adaptive_partitioning,
         };
         let memory = Arc::new(Semaphore::new(config.buffer_memory));
+        cluster.recorder().producer_began(config.buffer_memory, &memory);
         let batcher = Batcher::new(limits, Arc::clone(&memory), fastrand::Rng::new());
         let queues = Mutex::new(Queues::new(batcher));
         let shared = Arc::new(Shared { config, queues, memory, changed: Notify::new(), conversation });
         tokio::spawn(Sender::new(Arc::clone(&shared), cluster.clone()).run());
-        Ok(Producer { handle: Arc::new(Handle { shared, cluster, partitioner }) })
+        Ok(Producer { handle: Arc::new(Handle { shared, cluster, partitioner, interceptors }) })
     }
 }

@@ -79,6 +79,14 @@ impl Completion {
         Self { topic, partition, outcome: OnceLock::new(), waiting: Mutex::new(waiting) }
     }
 
+    pub(crate) fn topic(&self) -> &Arc<str> {
+        &self.topic
+    }
+
+    pub(crate) fn partition(&self) -> i32 {
+        self.partition
+    }
+
     /// Records that were delivered, surely not written, and maybe written. `None` while that is open.
     pub(crate) fn counts(&self) -> Option<(u64, u64, u64)> {
         let mut counts = (0, 0, 0);

@@ -32,6 +32,8 @@ pub(crate) struct Limits {
     pub(crate) idempotence: bool,
     /// Epochs are given out by the coordinator of transactions, not by the first broker that is asked.
     pub(crate) transactional: bool,
+    /// Whether shorter queues get more (KIP-794).
+    pub(crate) adaptive: bool,
 }
 
 impl Limits {
@@ -237,6 +239,11 @@ impl Lane {
         }
     }
 
+    /// Batches that wait, the open one among them (`RecordAccumulator.partitionReady`: the length of the deque).
+    pub(super) fn queued(&self) -> usize {
+        self.sealed.len() + usize::from(self.open.is_some())
+    }
+
     /// Whether the partition can have another batch in flight.
     pub(super) fn is_free(&self, limits: &Limits) -> bool {
         self.admitted && self.flying.len() < limits.in_flight_per_partition && self.muted_until.is_none()
@@ -250,7 +257,9 @@ impl Lane {
         if !self.is_free(limits) {
             return None;
         }
-        let takes_new = !limits.idempotence || self.sequence.takes_new();
+        let behind_others = !self.flying.is_empty();
+        let takes_new =
+            !limits.idempotence || (self.sequence.takes_new() && (!behind_others || self.sequence.takes_several()));
         match self.sealed.front() {
             Some(batch) if !limits.is_closed(&batch.content) => None,
             Some(batch) if batch.stamp.is_some() => self.flying.is_empty().then_some(batch.created_at),

@@ -65,6 +65,16 @@ struct Handle {
     shared: Arc<Shared>,
     cluster: Cluster,
     partitioner: Box<dyn Partitioner>,
+    interceptors: Vec<Interceptor>,
+}
+
+/// See [`ProducerBuilder::on_send`].
+struct Interceptor(Box<dyn Fn(&mut Record) + Send + Sync>);
+
+impl std::fmt::Debug for Interceptor {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Interceptor")
+    }
 }
 
 /// What the clones and the sender share.
@@ -136,8 +146,9 @@ impl Producer {
     }
 
     /// [`Producer::send`] within a transaction.
-    async fn send_in(&self, record: Record, transaction: Option<u64>) -> Result<Delivery> {
+    async fn send_in(&self, mut record: Record, transaction: Option<u64>) -> Result<Delivery> {
         let handle = &*self.handle;
+        handle.intercept(&mut record);
         let limit = handle.shared.config.max_block;
         let deadline = Instant::now() + limit;
         let topic = match handle.cluster.metadata().topic(&record.topic) {
@@ -147,7 +158,10 @@ impl Producer {
         let (parts, size) = handle.measure(&record)?;
         let permits = u32::try_from(size).unwrap_or(u32::MAX);
         let room = timeout_at(deadline, handle.shared.memory.acquire_many(permits)).await;
-        let room = room.map_err(|_| Error::Timeout { what: "waiting for room in buffer_memory", limit })?;
+        let room = room.map_err(|_| {
+            handle.cluster.recorder().producers.exhausted.add(1);
+            Error::Timeout { what: "waiting for room in buffer_memory", limit }
+        })?;
         let room = room.map_err(|_| CLOSED)?;
         let delivery = handle.push(&topic, &record, parts, size, transaction)?;
         // From here on the batch owes the memory.
@@ -157,12 +171,13 @@ impl Producer {
 
     /// [`Producer::send`] for callers that cannot wait: refuses, and gives the record back, when the topic is not known yet
     /// or there is no room.
-    pub fn try_send(&self, record: Record) -> Result<Delivery, TrySendError> {
+    pub fn try_send(&self, mut record: Record) -> Result<Delivery, TrySendError> {
         let handle = &*self.handle;
         let refuse = |record, reason| Err(TrySendError { record: Box::new(record), reason });
         let Some(topic) = handle.cluster.metadata().topic(&record.topic) else {
             return refuse(record, Refused::TopicNotKnown);
         };
+        handle.intercept(&mut record);
         let (parts, size) = match handle.measure(&record) {
             Ok(measured) => measured,
             Err(error) => return refuse(record, Refused::Error(error)),
@@ -170,7 +185,10 @@ impl Producer {
         let permits = u32::try_from(size).unwrap_or(u32::MAX);
         let room = match handle.shared.memory.try_acquire_many(permits) {
             Ok(room) => room,
-            Err(TryAcquireError::NoPermits) => return refuse(record, Refused::Full),
+            Err(TryAcquireError::NoPermits) => {
+                handle.cluster.recorder().producers.exhausted.add(1);
+                return refuse(record, Refused::Full);
+            }
             Err(TryAcquireError::Closed) => return refuse(record, Refused::Error(CLOSED)),
         };
         match handle.push(&topic, &record, parts, size, None) {
@@ -255,6 +273,10 @@ impl Producer {
 }
 
 impl Handle {
+    fn intercept(&self, record: &mut Record) {
+        self.interceptors.iter().for_each(|interceptor| interceptor.0(record));
+    }
+
     /// The parts of a record as they will be written, and the most that they take.
     fn measure<'a>(&self, record: &'a Record) -> Result<(RecordParts<'a>, usize)> {
         let parts = RecordParts {

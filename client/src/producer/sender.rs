@@ -5,6 +5,7 @@
 //! Batches of one partition that are in flight together are on one connection: a new leader, or the same one by a new
 //! connection, gets the next batch when the answers of those before it are known.
 
+mod counting;
 mod transactions;
 
 use std::{
@@ -17,6 +18,7 @@ use kafka_protocol::messages::{
     InitProducerIdRequest, InitProducerIdResponse, ProduceRequest, ProduceResponse, ProducerId,
 };
 use tokio::time::{Instant, sleep_until};
+use tracing::Instrument;
 
 use super::{
     Shared,
@@ -29,6 +31,7 @@ use crate::{
     codes::ErrorCode,
     config::Acks,
     error::{BatchError, Error, Result, Written},
+    metrics::Event,
     wire::{
         produce::{TOPIC_IDS, Terms, TopicData, encode},
         versions::Api,
@@ -151,7 +154,9 @@ impl Sender {
         self.identifying = false;
         let error = match answer {
             Ok(answer) if answer.error_code == 0 => {
-                return self.shared.queues().batcher.identify(answer.producer_id.0);
+                let producer_id = answer.producer_id.0;
+                self.cluster.recorder().tell(|| Event::ProducerIdentified { producer_id });
+                return self.shared.queues().batcher.identify(producer_id);
             }
             Ok(answer) => Error::server(InitProducerIdRequest::NAME, answer.error_code),
             Err(error) => error,
@@ -269,9 +274,13 @@ impl Sender {
 
     fn submit(&mut self, node_id: i32, request: Request, now: Instant) {
         let Request { connection, mut batches, .. } = request;
+        let queued = &self.cluster.recorder().producers.queued;
         for placed in &mut batches {
             let topic = self.cluster.metadata().topic(&placed.topic);
             placed.topic_id = topic.map_or(uuid::Uuid::nil(), |topic| topic.topic_id);
+            if placed.batch.failures == 0 {
+                queued.add(now.saturating_duration_since(placed.batch.created_at));
+            }
         }
         // A topic whose id is not known can only be named.
         let cap =
@@ -293,7 +302,8 @@ impl Sender {
         let encoded = encode(terms, &topics, version, connection.client_id());
         let expect = if acks == Acks::None { Expect::Nothing } else { Expect::Answer };
         self.on_started();
-        let pending = connection.submit::<ProduceRequest>(encoded, version, expect, limit);
+        let span = tracing::debug_span!("produce", node_id, version, batches = batches.len());
+        let pending = connection.submit::<ProduceRequest>(encoded, version, expect, limit).instrument(span);
         self.node(node_id).in_flight += 1;
         self.work.push(Box::pin(async move {
             let answer = pending.await;
@@ -347,6 +357,7 @@ impl Sender {
                 Verdict::Written(acknowledged) => {
                     self.on_confirmed();
                     self.shared.queues().batcher.written(&batch);
+                    self.count_written(&batch, acknowledged);
                     batch.ticket.acknowledge(acknowledged);
                 }
                 Verdict::Failed(failed) => {
@@ -380,6 +391,7 @@ impl Sender {
         let again = retriable && batch.failures <= self.shared.config.retries && in_time && !self.is_aborting();
         tracing::debug!(batch = batch.number, failures = batch.failures, again, %error, "batch failed");
         if again {
+            self.count_retried(&batch, &error);
             let not_before = now + self.backoff(batch.failures, code);
             batch.last_error = Some(error);
             self.shared.queues().batcher.put_back(batch, not_before, now);
@@ -391,6 +403,7 @@ impl Sender {
     }
 
     fn split(&mut self, batch: Batch) {
+        self.count_split(&batch);
         tracing::debug!(batch = batch.number, records = batch.record_count, "too large, sent again as two");
         let split = self.shared.queues().batcher.split(batch);
         if let Err(failed) = split {

@@ -4,6 +4,10 @@
 //! the last five batches again (KIP-98, `ProducerStateManager`). So a batch keeps its [`Stamp`] through every attempt, and
 //! while the broker's answers are lost nothing is written twice or out of order.
 //!
+//! A broker that knows nothing of a producer id takes any sequence as its first (`ProducerAppendInfo.checkSequence`). So until
+//! the first batch is known to be in the log, the second one waits: otherwise it would take the place of a first one that was
+//! refused or lost. Java does not wait, and loses the order then; franz-go does.
+//!
 //! A batch that is given up leaves a doubt: if it is not in the log, everything stamped after it is refused. Until an answer
 //! settles the doubt, nothing new is stamped. A gap that is certain ends in a restart: the next epoch, which a producer
 //! without transactions may take by itself, from sequence 0 on (KIP-360). Java raises one epoch for all partitions
@@ -60,6 +64,8 @@ pub(crate) struct Sequence {
     doubt: Option<u64>,
     /// A broker refused the oldest batch: what it should follow is not in the log.
     gap: bool,
+    /// The log has a batch of this producer id, so that the broker checks what follows.
+    known: bool,
 }
 
 impl Sequence {
@@ -75,7 +81,8 @@ impl Sequence {
     /// flight and nothing waits.
     pub(crate) fn adopt(&mut self, identity: Identity) {
         if self.identity != Some(identity) {
-            *self = Self { identity: Some(identity), ..Self::default() };
+            let same_producer = self.identity.is_some_and(|old| old.producer_id == identity.producer_id);
+            *self = Self { identity: Some(identity), known: self.known && same_producer, ..Self::default() };
         }
     }
 
@@ -88,6 +95,11 @@ impl Sequence {
         self.is_identified() && self.doubt.is_none() && !self.gap
     }
 
+    /// Whether a batch may go out while others are on their way.
+    pub(crate) fn takes_several(&self) -> bool {
+        self.known
+    }
+
     /// Stamps the next batch. Batches are stamped in the order in which they are sent.
     pub(crate) fn stamp(&mut self, records: u32) -> Option<Stamp> {
         let stamp = Stamp { identity: self.identity?, position: self.next };
@@ -97,6 +109,7 @@ impl Sequence {
 
     /// A batch is in the log, so everything that was stamped before it is as well.
     pub(crate) fn on_written(&mut self, stamp: Stamp) {
+        self.known |= self.identity.is_some_and(|identity| identity.producer_id == stamp.identity.producer_id);
         if self.identity == Some(stamp.identity) && self.doubt.is_some_and(|end| end <= stamp.position) {
             self.doubt = None;
         }
@@ -138,7 +151,8 @@ impl Sequence {
         let old = self.identity.take()?;
         let producer_epoch = old.producer_epoch.checked_add(1);
         let identity = producer_epoch.map(|producer_epoch| Identity { producer_epoch, ..old });
-        *self = Self { identity, ..Self::default() };
+        // A gap may mean that the broker has forgotten the producer.
+        *self = Self { identity, known: self.known && !self.gap && identity.is_some(), ..Self::default() };
         identity.is_none().then_some(old.producer_id)
     }
 }
@@ -163,6 +177,22 @@ mod tests {
         let mut sequence = identified();
         let bases: Vec<_> = [3, 1, 5].map(|records| fields(sequence.stamp(records).unwrap())).into();
         assert_eq!(bases, [(0, 0), (0, 3), (0, 4)]);
+    }
+
+    #[test]
+    fn several_go_out_once_the_broker_knows_the_producer() {
+        // ProducerAppendInfo.checkSequence: whoever is unknown may begin with any sequence.
+        let mut sequence = identified();
+        let first = sequence.stamp(2).unwrap();
+        assert!(!sequence.takes_several());
+        sequence.on_written(first);
+        assert!(sequence.takes_several());
+        sequence.restart();
+        assert!(sequence.takes_several(), "another epoch of a known producer has to begin with 0");
+        let next = sequence.stamp(1).unwrap();
+        sequence.on_gap(next);
+        sequence.restart();
+        assert!(!sequence.takes_several(), "after a gap it may be forgotten");
     }
 
     #[test]

@@ -6,7 +6,8 @@ use crate::cluster::metadata::Leader;
 
 /// The partition that a topic's records without key go to, until it has its share (KIP-794, Java `BuiltInPartitioner`).
 ///
-/// Not modelled: the weighting by queue lengths (`partitioner.adaptive.partitioning.enable`).
+/// Not modelled: leaving out partitions whose broker does not take their batches (`partitioner.availability.timeout.ms`, off by
+/// default).
 #[derive(Debug, Default)]
 pub(crate) struct Sticky {
     partition: Option<usize>,
@@ -21,6 +22,7 @@ impl Sticky {
         leaders: &[Leader],
         batch_size: usize,
         begins_batch: impl Fn(usize) -> bool,
+        queued: Option<&dyn Fn(usize) -> usize>,
         random: &mut fastrand::Rng,
     ) -> usize {
         if let Some(partition) = self.partition.filter(|partition| *partition < leaders.len()) {
@@ -30,7 +32,7 @@ impl Sticky {
             }
         }
         self.produced_bytes = 0;
-        let next = choose(leaders, random);
+        let next = choose(leaders, queued, random);
         self.partition = Some(next);
         next
     }
@@ -41,15 +43,37 @@ impl Sticky {
     }
 }
 
-/// Any partition that has a leader; any at all if none has.
-fn choose(leaders: &[Leader], random: &mut fastrand::Rng) -> usize {
-    let available = leaders.iter().filter(|leader| leader.node_id.is_some()).count();
-    if available == 0 {
+/// Any partition that has a leader; any at all if none has. With the lengths of their queues, one with a shorter queue more
+/// often.
+fn choose(leaders: &[Leader], queued: Option<&dyn Fn(usize) -> usize>, random: &mut fastrand::Rng) -> usize {
+    let available: Vec<usize> =
+        leaders.iter().enumerate().filter(|(_, leader)| leader.node_id.is_some()).map(|(index, _)| index).collect();
+    if available.is_empty() {
         return random.usize(..leaders.len());
     }
-    let chosen = random.usize(..available);
-    let mut with_leader = leaders.iter().enumerate().filter(|(_, leader)| leader.node_id.is_some());
-    with_leader.nth(chosen).map_or(0, |(index, _)| index)
+    let queues = queued.map(|queued| available.iter().map(|index| queued(*index)).collect::<Vec<_>>());
+    match queues.and_then(|queues| frequencies(&queues)) {
+        Some(frequencies) => {
+            let drawn = random.usize(..frequencies[frequencies.len() - 1]);
+            available[frequencies.partition_point(|upper| *upper <= drawn)]
+        }
+        None => available[random.usize(..available.len())],
+    }
+}
+
+/// The cumulative frequencies of partitions by the lengths of their queues: the longest queue has 1, one that is shorter by
+/// two has 3. `None` where all are equally long (`BuiltInPartitioner.updatePartitionLoadStats`).
+fn frequencies(queues: &[usize]) -> Option<Vec<usize>> {
+    let longest = *queues.iter().max()?;
+    if queues.iter().all(|length| *length == longest) {
+        return None;
+    }
+    let mut sum = 0;
+    let add = |length: &usize| {
+        sum += longest + 1 - length;
+        sum
+    };
+    Some(queues.iter().map(add).collect())
 }
 
 #[cfg(test)]
@@ -65,13 +89,13 @@ mod tests {
         let leaders = leaders(&[Some(1); 8]);
         let mut random = fastrand::Rng::with_seed(1);
         let mut sticky = Sticky::default();
-        let first = sticky.partition(&leaders, 100, |_| true, &mut random);
+        let first = sticky.partition(&leaders, 100, |_| true, None, &mut random);
         sticky.produced(100);
-        assert_eq!(sticky.partition(&leaders, 100, |_| false, &mut random), first);
+        assert_eq!(sticky.partition(&leaders, 100, |_| false, None, &mut random), first);
         let seen: std::collections::BTreeSet<_> = (0..100)
             .map(|_| {
                 sticky.produced(100);
-                sticky.partition(&leaders, 100, |_| true, &mut random)
+                sticky.partition(&leaders, 100, |_| true, None, &mut random)
             })
             .collect();
         assert_eq!(seen.len(), 8, "every partition gets records");
@@ -81,8 +105,25 @@ mod tests {
     fn partitions_without_a_leader_are_passed_over_while_there_are_others() {
         let mut random = fastrand::Rng::with_seed(1);
         let some = leaders(&[None, Some(1), None]);
-        assert!((0..50).all(|_| Sticky::default().partition(&some, 1, |_| true, &mut random) == 1));
+        assert!((0..50).all(|_| Sticky::default().partition(&some, 1, |_| true, None, &mut random) == 1));
         let none = leaders(&[None, None]);
-        assert!((0..50).all(|_| Sticky::default().partition(&none, 1, |_| true, &mut random) < 2));
+        assert!((0..50).all(|_| Sticky::default().partition(&none, 1, |_| true, None, &mut random) < 2));
+    }
+
+    #[test]
+    fn shorter_queues_get_more_as_in_java() {
+        // The example in BuiltInPartitioner.updatePartitionLoadStats: queues of 0, 3 and 1 have the sums 4, 5 and 8.
+        assert_eq!(frequencies(&[0, 3, 1]), Some(vec![4, 5, 8]));
+        assert_eq!((frequencies(&[2, 2, 2]), frequencies(&[])), (None, None));
+        let (leaders, lengths) = (leaders(&[Some(1), None, Some(1), Some(1)]), [0, 99, 3, 1]);
+        let mut random = fastrand::Rng::with_seed(1);
+        let mut chosen = [0; 4];
+        for _ in 0..8000 {
+            chosen[choose(&leaders, Some(&|index| lengths[index]), &mut random)] += 1;
+        }
+        let expected = [4000, 0, 1000, 3000];
+        for (chosen, expected) in chosen.iter().zip(expected) {
+            assert!(i32::abs(chosen - expected) < 300, "{chosen} is not about {expected}");
+        }
     }
 }

@@ -38,6 +38,11 @@ impl EncodedRequest {
         Self { head, tail }
     }
 
+    /// How many bytes it has, with its length.
+    pub(crate) fn len(&self) -> usize {
+        self.head.len() + self.tail.iter().map(Bytes::len).sum::<usize>()
+    }
+
     /// The frame, once the connection knows the correlation id.
     pub(crate) fn into_frame(mut self, correlation_id: i32) -> Frame {
         self.head[CORRELATION_ID_AT..CORRELATION_ID_AT + 4].copy_from_slice(&correlation_id.to_be_bytes());

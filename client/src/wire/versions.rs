@@ -8,13 +8,27 @@ use std::sync::Arc;
 use kafka_protocol::{
     messages::{
         AddOffsetsToTxnRequest, AddOffsetsToTxnResponse, AddPartitionsToTxnRequest, AddPartitionsToTxnResponse,
-        ApiVersionsRequest, ApiVersionsResponse, ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse,
+        AlterClientQuotasRequest, AlterClientQuotasResponse, AlterPartitionReassignmentsRequest,
+        AlterPartitionReassignmentsResponse, AlterReplicaLogDirsRequest, AlterReplicaLogDirsResponse,
+        ApiVersionsRequest, ApiVersionsResponse, ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse,
+        ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, CreatePartitionsRequest,
+        CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse, DeleteGroupsRequest, DeleteGroupsResponse,
+        DeleteRecordsRequest, DeleteRecordsResponse, DeleteTopicsRequest, DeleteTopicsResponse,
+        DescribeClientQuotasRequest, DescribeClientQuotasResponse, DescribeClusterRequest, DescribeClusterResponse,
+        DescribeConfigsRequest, DescribeConfigsResponse, DescribeGroupsRequest, DescribeGroupsResponse,
+        DescribeLogDirsRequest, DescribeLogDirsResponse, DescribeProducersRequest, DescribeProducersResponse,
+        DescribeTransactionsRequest, DescribeTransactionsResponse, ElectLeadersRequest, ElectLeadersResponse,
         EndTxnRequest, EndTxnResponse, FetchRequest, FetchResponse, FindCoordinatorRequest, FindCoordinatorResponse,
-        HeartbeatRequest, HeartbeatResponse, InitProducerIdRequest, InitProducerIdResponse, JoinGroupRequest,
-        JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse, ListOffsetsRequest, ListOffsetsResponse,
-        MetadataRequest, MetadataResponse, OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest,
-        OffsetFetchResponse, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, ProduceRequest,
-        ProduceResponse, SyncGroupRequest, SyncGroupResponse, TxnOffsetCommitRequest, TxnOffsetCommitResponse,
+        HeartbeatRequest, HeartbeatResponse, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
+        InitProducerIdRequest, InitProducerIdResponse, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest,
+        LeaveGroupResponse, ListConfigResourcesRequest, ListConfigResourcesResponse, ListGroupsRequest,
+        ListGroupsResponse, ListOffsetsRequest, ListOffsetsResponse, ListPartitionReassignmentsRequest,
+        ListPartitionReassignmentsResponse, ListTransactionsRequest, ListTransactionsResponse, MetadataRequest,
+        MetadataResponse, OffsetCommitRequest, OffsetCommitResponse, OffsetDeleteRequest, OffsetDeleteResponse,
+        OffsetFetchRequest, OffsetFetchResponse, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse,
+        ProduceRequest, ProduceResponse, SyncGroupRequest, SyncGroupResponse, TxnOffsetCommitRequest,
+        TxnOffsetCommitResponse, UpdateFeaturesRequest, UpdateFeaturesResponse, WriteTxnMarkersRequest,
+        WriteTxnMarkersResponse,
     },
     protocol::{Decodable, Encodable, HeaderVersion},
 };
@@ -81,14 +95,51 @@ apis! {
     12, "Heartbeat", HeartbeatRequest, HeartbeatResponse, 1..=4;
     13, "LeaveGroup", LeaveGroupRequest, LeaveGroupResponse, 1..=5;
     14, "SyncGroup", SyncGroupRequest, SyncGroupResponse, 1..=5;
+    15, "DescribeGroups", DescribeGroupsRequest, DescribeGroupsResponse, 0..=6;
+    16, "ListGroups", ListGroupsRequest, ListGroupsResponse, 1..=5;
     18, "ApiVersions", ApiVersionsRequest, ApiVersionsResponse, 0..=4;
+    19, "CreateTopics", CreateTopicsRequest, CreateTopicsResponse, 2..=7;
+    20, "DeleteTopics", DeleteTopicsRequest, DeleteTopicsResponse, 1..=6;
+    21, "DeleteRecords", DeleteRecordsRequest, DeleteRecordsResponse, 0..=2;
     22, "InitProducerId", InitProducerIdRequest, InitProducerIdResponse, 0..=5;
     23, "OffsetForLeaderEpoch", OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, 2..=4;
     24, "AddPartitionsToTxn", AddPartitionsToTxnRequest, AddPartitionsToTxnResponse, 0..=3;
     25, "AddOffsetsToTxn", AddOffsetsToTxnRequest, AddOffsetsToTxnResponse, 0..=4;
     26, "EndTxn", EndTxnRequest, EndTxnResponse, 0..=5;
     28, "TxnOffsetCommit", TxnOffsetCommitRequest, TxnOffsetCommitResponse, 3..=5;
+    32, "DescribeConfigs", DescribeConfigsRequest, DescribeConfigsResponse, 1..=4;
+    34, "AlterReplicaLogDirs", AlterReplicaLogDirsRequest, AlterReplicaLogDirsResponse, 1..=2;
+    35, "DescribeLogDirs", DescribeLogDirsRequest, DescribeLogDirsResponse, 1..=4;
+    37, "CreatePartitions", CreatePartitionsRequest, CreatePartitionsResponse, 0..=3;
+    42, "DeleteGroups", DeleteGroupsRequest, DeleteGroupsResponse, 0..=2;
+    43, "ElectLeaders", ElectLeadersRequest, ElectLeadersResponse, 0..=2;
+    44, "IncrementalAlterConfigs", IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse, 0..=1;
+    45, "AlterPartitionReassignments", AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse, 0..=1;
+    46, "ListPartitionReassignments", ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse, 0..=0;
+    47, "OffsetDelete", OffsetDeleteRequest, OffsetDeleteResponse, 0..=0;
+    48, "DescribeClientQuotas", DescribeClientQuotasRequest, DescribeClientQuotasResponse, 0..=1;
+    49, "AlterClientQuotas", AlterClientQuotasRequest, AlterClientQuotasResponse, 0..=1;
+    57, "UpdateFeatures", UpdateFeaturesRequest, UpdateFeaturesResponse, 0..=2;
+    60, "DescribeCluster", DescribeClusterRequest, DescribeClusterResponse, 0..=2;
+    61, "DescribeProducers", DescribeProducersRequest, DescribeProducersResponse, 0..=0;
+    65, "DescribeTransactions", DescribeTransactionsRequest, DescribeTransactionsResponse, 0..=0;
+    66, "ListTransactions", ListTransactionsRequest, ListTransactionsResponse, 0..=1;
     68, "ConsumerGroupHeartbeat", ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, 0..=1;
+    69, "ConsumerGroupDescribe", ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse, 0..=1;
+    74, "ListConfigResources", ListConfigResourcesRequest, ListConfigResourcesResponse, 0..=1;
+}
+
+impl Api for WriteTxnMarkersRequest {
+    type Response = WriteTxnMarkersResponse;
+    const KEY: i16 = 27;
+    const NAME: &'static str = "WriteTxnMarkers";
+    const MIN: i16 = 1;
+    const MAX: i16 = 1;
+
+    /// It is between brokers, which do not throttle each other.
+    fn throttle_time_ms(_: &WriteTxnMarkersResponse) -> i32 {
+        0
+    }
 }
 
 #[cfg(feature = "sasl")]

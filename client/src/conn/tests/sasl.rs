@@ -61,7 +61,7 @@ async fn begin(sasl: Sasl) -> (JoinHandle<Result<Connection>>, Script) {
     let (transport, mut streams) = transport();
     let config = Arc::new(ClientConfig { sasl: Some(sasl), ..ClientConfig::default() });
     let address = Address::parse("b:9092").unwrap();
-    let opening = tokio::spawn(async move { Connection::open(address, &transport, &config).await });
+    let opening = tokio::spawn(async move { Connection::open(address, &transport, &config, &Arc::default()).await });
     let mut script = Script(streams.recv().await.unwrap());
     script.greet().await;
     (opening, script)

@@ -80,7 +80,7 @@ where
     };
     let config = Arc::new(ClientConfig { tls, ..ClientConfig::default() });
     let address = Address::parse("localhost:9093").unwrap();
-    let opening = tokio::spawn(async move { Connection::open(address, &transport, &config).await });
+    let opening = tokio::spawn(async move { Connection::open(address, &transport, &config, &Arc::default()).await });
     tokio::spawn(serve(streams.recv().await.unwrap()));
     opening.await.unwrap()
 }

@@ -66,6 +66,7 @@ impl Sender {
 
     /// Settles a batch that is not sent again. A transaction that it was part of can only be aborted.
     pub(super) fn fail(&self, batch: Batch, error: Error) {
+        self.count_failed(&batch, &error);
         if let Some(conversation) = &self.shared.conversation {
             let mut machine = conversation.machine();
             if let Some((number, _)) = machine.open() {
