@@ -95,6 +95,7 @@
 //! (record batches and their rules), `journal` (what was asked), `inspect` and `ask` (what is so, and waiting for it), `group` (who is in which group, what it has committed), `txn` (transactions).
 
 // outer
+mod accidents;
 mod ask;
 pub mod blocking;
 mod broker;
@@ -135,6 +136,8 @@ mod types;
 mod wire;
 
 pub use ask::{Codec, Group, Partition, SeedBatch, SeedRecord, Topic, Transaction};
+pub use accidents::Accidents;
+pub use ask::{Group, Partition, Topic, Transaction};
 pub use broker::MockBroker;
 pub use builder::MockBrokerBuilder;
 pub use control::{HeldReplica, Isolated, LineGuard, Node, Replica};

@@ -1,5 +1,6 @@
 //! Target `system`: what a user of the crates would notice.
 //!
+//! - `accidents`: what each accident does to a naive program, and not to ours.
 //! - `exactly_once`: the loop from topics to topics, when something goes wrong in it.
 //! - `capture`: the journal as a file for Wireshark.
 //! - `faults`: what a test makes go wrong goes wrong, there and then, and nowhere else.
@@ -36,6 +37,7 @@
 mod capture;
 mod admin;
 mod admin_groups;
+mod accidents;
 mod client;
 mod connections;
 mod exactly_once;

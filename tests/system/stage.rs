@@ -11,6 +11,7 @@ use async_kafka::{
 use mockbroker::{MockBroker, MockBrokerBuilder};
 use system_tests::api::{CREATE_TOPICS, OFFSET_FETCH};
 use system_tests::line::{Fate, Lines};
+use system_tests::raw::Raw;
 use system_tests::value;
 use system_tests::value::Value;
 use system_tests::world::{Broker, unique};
@@ -62,6 +63,11 @@ impl Stage {
             }
         };
         Self::with(broker, mock, lines).await
+    }
+
+    /// On a mock that the test has shaped.
+    pub(crate) async fn shaped(mock: MockBroker) -> Self {
+        Self::with(Broker::mock(mock.clone()), Some(mock), &Lines::new(|_, _| Fate::Passes)).await
     }
 
     async fn with(broker: Broker, mock: Option<MockBroker>, lines: &Lines) -> Self {
@@ -151,9 +157,9 @@ impl Stage {
         let partitions = Value::Array((0..PARTITIONS).map(Value::from).collect());
         let topics = value!([{ name: &*self.input, partition_indexes: partitions }]);
         let body = value!({ group_id: &self.group, topics: topics, require_stable: true });
-        let mut connection = self.broker.connect().await;
-        loop {
-            let answer = connection.call(OFFSET_FETCH, 7, body.clone()).await;
+        // Whichever node coordinates the group now: the others refuse.
+        for node in self.broker.nodes().iter().cycle() {
+            let answer = Raw::connect(node).await.call(OFFSET_FETCH, 7, body.clone()).await;
             if answer["error_code"] != 0 {
                 tokio::task::yield_now().await;
                 continue;
@@ -171,6 +177,7 @@ impl Stage {
             }
             tokio::task::yield_now().await;
         }
+        unreachable!("a broker has nodes, and the cycle of them does not end")
     }
 }
 

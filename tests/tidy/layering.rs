@@ -73,6 +73,7 @@ const MOCKBROKER: Arrows = &[
     ),
     ("control", &["broker", "cluster", "engine", "error", "net", "time", "types"]),
     ("snapshot", &["broker", "builder", "error", "state", "time"]),
+    ("accidents", &["broker", "fault", "wire"]),
     ("operations", &["broker", "cluster", "types"]),
     ("blocking", &["broker", "builder", "control", "error", "fault", "journal", "types"]),
     ("cli", &["broker", "builder", "error", "handlers", "types"]),

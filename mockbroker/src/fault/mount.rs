@@ -139,11 +139,18 @@ pub struct GateBuilder {
     home: Arc<dyn Home>,
     scope: Scope,
     name: Option<String>,
+    every: bool,
 }
 
 impl GateBuilder {
     pub(crate) fn new(home: Arc<dyn Home>, scope: Scope) -> Self {
-        Self { home, scope, name: None }
+        Self { home, scope, name: None, every: false }
+    }
+
+    /// Not only the next request waits, but every one of the scope until the gate is released.
+    pub fn every(mut self) -> Self {
+        self.every = true;
+        self
     }
 
     /// The request waits before the broker has done anything of it.
@@ -163,7 +170,9 @@ impl GateBuilder {
     }
 
     fn at(mut self, stage: Stage) -> Gate {
-        self.scope.times = Some(1);
+        if !self.every {
+            self.scope.times = Some(1);
+        }
         let fuse = Fuse::new();
         let name = self.name.unwrap_or_else(|| "a gate".to_owned());
         let rule = Rule::new(name, self.scope, stage, What::Gate(fuse.clone()));
