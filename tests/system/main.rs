@@ -1,14 +1,13 @@
 //! Target `system`: what a user of the crates would notice.
 //!
 //! - `accidents`: what each accident does to a naive program, and not to ours.
-//! - `exactly_once`: the loop from topics to topics, when something goes wrong in it.
-//! - `capture`: the journal as a file for Wireshark.
-//! - `faults`: what a test makes go wrong goes wrong, there and then, and nowhere else.
-//! - `first_test`: the test that the README shows.
 //! - `admin`, `admin_groups`: the admin client, resource by resource.
+//! - `capture`: the journal as a file for Wireshark.
 //! - `client`: client and broker together.
 //! - `connections`: brokers that are elsewhere, away or asking for another beginning, and settings by Kafka's names.
-//! - `versions`: the client with a Kafka of 2019.
+//! - `exactly_once`: the loop from topics to topics, when something goes wrong in it.
+//! - `faults`: what a test makes go wrong goes wrong, there and then, and nowhere else.
+//! - `first_test`: the test that the README shows.
 //! - `groups`: consumers that share a group, by either protocol (`group_world` is what they share).
 //! - `groups_consumer`: members of consumer groups (KIP-848).
 //! - `idempotence`: nothing twice, nothing missing, nothing out of order, wherever a request or an answer is lost.
@@ -19,25 +18,22 @@
 //! - `markers`: transactions that a test holds half-way.
 //! - `nodes`: nodes that crash and come back.
 //! - `operations`: what a test does to a cluster by one call.
+//! - `producer`: where batches end, what waits, what is counted, and order whatever is lost.
 //! - `reading`: where a consumer reads from, and what becomes of it when leaders, logs and topics change.
 //! - `replicas`: replicas that lack something, and what that does to those who write and read.
-<<<<<<< HEAD
-//! - `transactional`: the producer of transactions; `stage` is what its tests and those of the loop share.
 //! - `snapshot`: a warmed cluster, started as often as a test wants.
-=======
-//! - `start`: from a subscription to its first record.
->>>>>>> 71c8bae (groups: a record for each of two new consumers without anybody's backoff)
-//! - `unrest`: everything at once while connections break at random.
-//! - `producer`: where batches end, what waits, what is counted, and order whatever is lost.
 //! - `soak`: nodes that crash at random, for as long as one likes.
+//! - `start`: from a subscription to its first record.
 //! - `states`: what a test can ask of groups, topics and transactions, and wait for.
 //! - `time`: the manual clock.
+//! - `transactional`: the producer of transactions; `stage` is what its tests and those of the loop share.
 //! - `unrest`: everything at once while connections break at random.
+//! - `versions`: the client with a Kafka of 2019.
 
-mod capture;
+mod accidents;
 mod admin;
 mod admin_groups;
-mod accidents;
+mod capture;
 mod client;
 mod connections;
 mod exactly_once;
@@ -54,18 +50,14 @@ mod lines;
 mod markers;
 mod nodes;
 mod operations;
+mod producer;
 mod reading;
 mod replicas;
 mod snapshot;
-<<<<<<< HEAD
-mod producer;
-mod replicas;
 mod soak;
 mod stage;
-mod states;
-=======
 mod start;
->>>>>>> 71c8bae (groups: a record for each of two new consumers without anybody's backoff)
+mod states;
 mod time;
 mod transactional;
 mod unrest;
