@@ -135,9 +135,8 @@ mod time;
 mod types;
 mod wire;
 
-pub use ask::{Codec, Group, Partition, SeedBatch, SeedRecord, Topic, Transaction};
 pub use accidents::Accidents;
-pub use ask::{Group, Partition, Topic, Transaction};
+pub use ask::{Codec, Group, Partition, SeedBatch, SeedRecord, Topic, Transaction};
 pub use broker::MockBroker;
 pub use builder::MockBrokerBuilder;
 pub use control::{HeldReplica, Isolated, LineGuard, Node, Replica};
