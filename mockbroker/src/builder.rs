@@ -134,8 +134,8 @@ impl MockBrokerBuilder {
         self
     }
 
-    /// Whether the broker keeps its last requests for [`MockBroker::journal`] and for its report. Default: it does; it costs
-    /// less than 2 % of a request.
+    /// Whether the broker keeps its last requests for [`MockBroker::journal`] and for its report. Default: it does. On the
+    /// way of a request that is a copy of small frames and a push; memory is bounded ([`Journal`](crate::Journal)).
     pub fn journal(mut self, is_kept: bool) -> Self {
         self.options.journal = is_kept;
         self
