@@ -44,6 +44,23 @@
 //! - [`Consumer::run_partitions`] gives each partition a stream of its own, which ends when the partition goes.
 //! - [`ConsumerBuilder::on_rebalance`] tells what comes and goes, in time for a last commit.
 //!
+//! # Administration
+//!
+//! ```no_run
+//! use async_kafka::{Kafka, admin::NewTopic};
+//!
+//! # async fn example() -> async_kafka::Result<()> {
+//! # let kafka = Kafka::builder("localhost:9092").connect().await?;
+//! let wanted = [NewTopic::new("orders").partitions(6), NewTopic::new("bills")];
+//! for (topic, result) in kafka.admin().create_topics(wanted).await {
+//!     println!("{topic}: {result:?}"); // each has a result of its own
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! - [`Kafka::metrics`] says what was done so far, [`Kafka::events`] what happens; both cover all that was opened from it.
+//!
 //! # What to know first
 //!
 //! - [`Producer::send`] returns when the producer has the record and its order is fixed; the [`Delivery`] that it returns

@@ -6,7 +6,7 @@
 //!
 //! A broker that knows nothing of a producer id takes any sequence as its first (`ProducerAppendInfo.checkSequence`). So until
 //! the first batch is known to be in the log, the second one waits: otherwise it would take the place of a first one that was
-//! refused or lost. Java does not wait, and loses the order then; franz-go does.
+//! refused or lost. Java does not wait (`RecordAccumulator.shouldStopDrainBatchesForPartition`), and loses the order then.
 //!
 //! A batch that is given up leaves a doubt: if it is not in the log, everything stamped after it is refused. Until an answer
 //! settles the doubt, nothing new is stamped. A gap that is certain ends in a restart: the next epoch, which a producer

@@ -128,6 +128,7 @@ pub(super) const PRODUCER: Table = &[
     ("partitioner", Take(partitioner)),
     ("partitioner.class", Take(partitioner_class)),
     ("partitioner.ignore.keys", set!(ignore_keys, flag)),
+    ("partitioner.adaptive.partitioning.enable", set!(producer.adaptive_partitioning, flag)),
 ];
 
 pub(super) const CONSUMER: Table = &[
