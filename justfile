@@ -83,6 +83,10 @@ unrest-long:
 soak:
     SOAK_SECONDS=600 cargo test --profile quick -p system-tests --test system soak -- --nocapture
 
+# Random workers and accidents against the loop, a thousand seeds, one after the other (some seconds each, mostly waiting).
+history:
+    HISTORY_SEEDS=1000 cargo test --profile quick -p system-tests --test system history
+
 # Offsets in the program's own database: SQLite, and a PostgreSQL of its own (Debian's package `postgresql`).
 stores:
     tests/stores/run

@@ -22,6 +22,8 @@ use crate::stage::{LIMIT, Stage, client, mock, number, within};
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 const TOTAL: i32 = 12;
+/// So long the group waits for a member that is frozen.
+const ZOMBIE_SESSION: Duration = Duration::from_millis(300);
 
 /// A stage on a mock, with the input written.
 async fn stage() -> (Arc<Stage>, MockBroker) {
@@ -37,11 +39,11 @@ async fn process(stage: &Stage, client_id: &str, patience: Duration) -> Kafka {
     builder.connect().await.expect("the broker answers")
 }
 
-async fn member(stage: &Stage, kafka: &Kafka) -> Consumer {
+async fn member(stage: &Stage, kafka: &Kafka, session: Duration) -> Consumer {
     let builder = kafka.consumer(stage.group.as_str()).topics([Arc::clone(&stage.input)]);
     let builder = builder.auto_offset_reset(OffsetReset::Earliest).isolation(IsolationLevel::ReadCommitted);
     let builder = builder.auto_commit_interval(None).heartbeat_interval(Duration::from_millis(20));
-    builder.session_timeout(Duration::from_millis(300)).build().await.expect("valid settings")
+    builder.session_timeout(session).build().await.expect("valid settings")
 }
 
 async fn next(consumer: &Consumer) -> ConsumerBatch {
@@ -58,7 +60,8 @@ async fn effect(stage: &Stage, producer: &Producer, batch: &ConsumerBatch) {
 
 /// A batch is worth something to a naive program until it has seen all of the input.
 async fn naively_to_the_end(stage: &Stage, kafka: &Kafka) {
-    let (consumer, producer) = (member(stage, kafka).await, kafka.producer().build().await.expect("valid settings"));
+    let (consumer, producer) =
+        (member(stage, kafka, LIMIT).await, kafka.producer().build().await.expect("valid settings"));
     let end = [i64::from(TOTAL / 2); 2];
     while stage.offsets().await != end {
         let batch = next(&consumer).await;
@@ -203,7 +206,7 @@ async fn the_answer_to_the_offsets_is_lost() {
     // Naive: offsets first, so that nothing is done twice; when that fails, somebody else starts over.
     let (stage, broker) = stage().await;
     let kafka = process(&stage, "hasty", Duration::from_millis(100)).await;
-    let consumer = member(&stage, &kafka).await;
+    let consumer = member(&stage, &kafka, LIMIT).await;
     let batch = next(&consumer).await;
     let lost = broker.accidents().lose_offset_commit_answers(&stage.group);
     consumer.commit(&batch).await.expect_err("no answer comes");
@@ -223,7 +226,8 @@ async fn a_zombie_wakes() {
     // Naive: what it was about to write when it paused, it writes when it wakes.
     let (stage, broker) = stage().await;
     let kafka = process(&stage, "zombie", LIMIT).await;
-    let (consumer, producer) = (member(&stage, &kafka).await, kafka.producer().build().await.expect("valid settings"));
+    let (consumer, producer) =
+        (member(&stage, &kafka, ZOMBIE_SESSION).await, kafka.producer().build().await.expect("valid settings"));
     let batch = next(&consumer).await;
     let frozen = broker.accidents().freeze("zombie");
     let (inner, writes) = (Arc::clone(&stage), producer.clone());
@@ -246,7 +250,7 @@ async fn a_zombie_wakes() {
             waits.notified().await;
         })
     });
-    let zombie = looped(&stage, &kafka, member(&stage, &kafka).await, producer, first);
+    let zombie = looped(&stage, &kafka, member(&stage, &kafka, ZOMBIE_SESSION).await, producer, first);
     within("it is at work", entered.notified()).await;
     let frozen = broker.accidents().freeze("zombie");
     go_on.notify_one();
@@ -290,7 +294,8 @@ async fn the_coordinators_move_in_the_middle() {
     // Naive: a commit that is refused is the end of the program, which begins anew.
     let (stage, broker) = stage().await;
     let kafka = process(&stage, "hasty", Duration::from_millis(1)).await;
-    let (consumer, producer) = (member(&stage, &kafka).await, kafka.producer().build().await.expect("valid settings"));
+    let (consumer, producer) =
+        (member(&stage, &kafka, LIMIT).await, kafka.producer().build().await.expect("valid settings"));
     let batch = next(&consumer).await;
     effect(&stage, &producer, &batch).await;
     broker.move_group_coordinator(&stage.group, elsewhere(&stage, &broker, &stage.group, 0).await);

@@ -2,6 +2,7 @@
 //!
 //! - `accidents`: what each accident does to a naive program, and not to ours.
 //! - `admin`, `admin_groups`: the admin client, resource by resource.
+//! - `exactly_once`: the loop from topics to topics, when something goes wrong in it.
 //! - `capture`: the journal as a file for Wireshark.
 //! - `client`: client and broker together.
 //! - `connections`: brokers that are elsewhere, away or asking for another beginning, and settings by Kafka's names.
@@ -10,6 +11,7 @@
 //! - `first_test`: the test that the README shows.
 //! - `groups`: consumers that share a group, by either protocol (`group_world` is what they share).
 //! - `groups_consumer`: members of consumer groups (KIP-848).
+//! - `history`: random workers and random accidents, judged by what is committed in the end.
 //! - `idempotence`: nothing twice, nothing missing, nothing out of order, wherever a request or an answer is lost.
 //! - `isolation`: transactions as a consumer sees them.
 //! - `journal`: what was asked and what became of it, afterwards and while it happens.
@@ -42,6 +44,7 @@ mod first_test;
 mod group_world;
 mod groups;
 mod groups_consumer;
+mod history;
 mod idempotence;
 mod isolation;
 mod journal;

@@ -67,7 +67,12 @@ impl Stage {
 
     /// On a mock that the test has shaped.
     pub(crate) async fn shaped(mock: MockBroker) -> Self {
-        Self::with(Broker::mock(mock.clone()), Some(mock), &Lines::new(|_, _| Fate::Passes)).await
+        Self::shaped_on(mock, &Lines::new(|_, _| Fate::Passes)).await
+    }
+
+    /// The same by way of lines.
+    pub(crate) async fn shaped_on(mock: MockBroker, lines: &Lines) -> Self {
+        Self::with(Broker::mock(mock.clone()), Some(mock), lines).await
     }
 
     async fn with(broker: Broker, mock: Option<MockBroker>, lines: &Lines) -> Self {
