@@ -133,7 +133,9 @@ impl Serve {
             .first_node_id(self.first_node_id)
             .bind(self.bind)
             .port(self.port)
-            .advertised(self.advertised);
+            .advertised(self.advertised)
+            // Nobody can ask this process for it.
+            .journal(false);
         let builder = self.topics.into_iter().fold(builder, |builder, (name, count)| builder.topic(name, count));
         Ok(properties.into_iter().fold(builder, |builder, (key, value)| builder.config(key, value)))
     }
