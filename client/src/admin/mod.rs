@@ -1,6 +1,6 @@
 //! Administration: topics, configs, groups, transactions, partitions, quotas and features.
 //!
-//! Every call is about resources and answers for each of them. [`ask`] sends what is asked to the node that has to answer
+//! Every call is about resources and answers for each of them. `ask` sends what is asked to the node that has to answer
 //! it, once for all the resources that a node answers for, and again for those whose answer says that it may come later.
 //! The other files say requests and read answers; they know nothing of nodes.
 
