@@ -27,7 +27,7 @@ class Kind:
     protocols: tuple[str, ...]
     # It says that partitions are gone before it stops handling them.
     tells_early: bool = False
-    # Others understand the assignments that it computes as a leader.
+    # Others know its assignor by the same name (kafkajs says RoundRobinAssigner) and understand what it assigns.
     mixes: bool = True
 
 
@@ -42,7 +42,7 @@ KINDS = {kind.name: kind for kind in (
     Kind("java", "java", (*JAVA, "Member"), ("range", "cooperative-sticky", "consumer")),
     Kind("kafka-python", "python", (clients.PYTHON[0], clients.PYTHON[1] + "kafka_python_member.py"), ("range",)),
     Kind("aiokafka", "python", (clients.PYTHON[0], clients.PYTHON[1] + "aiokafka_member.py"), ("roundrobin",), tells_early=True),
-    Kind("kafkajs", "node", ("node", "{drivers}/kafkajs/member.js"), ("roundrobin",), tells_early=True),
+    Kind("kafkajs", "node", ("node", "{drivers}/kafkajs/member.js"), ("roundrobin",), tells_early=True, mixes=False),
     Kind("franz-go", "go", ("{home}/go/franz-go",), ("cooperative-sticky", "sticky")),
     Kind("kafka-go", "go", ("{home}/go/kafka-go",), ("range",), mixes=False),
 )}
