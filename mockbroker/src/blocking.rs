@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use crate::builder::MockBrokerBuilder;
 use crate::control::Node;
 use crate::error::StartError;
-use crate::fault::{FaultBuilder, GateBuilder, HeldMarkers, Scope};
+use crate::fault::{FaultBuilder, GateBuilder, HeldLoading, HeldMarkers, Scope};
 use crate::journal::Journal;
 use crate::types::NodeId;
 
@@ -98,6 +98,11 @@ impl MockBroker {
     /// See [`crate::MockBroker::hold_markers`].
     pub fn hold_markers(&self) -> HeldMarkers {
         self.broker().hold_markers()
+    }
+
+    /// See [`crate::MockBroker::hold_loading`].
+    pub fn hold_loading(&self) -> HeldLoading {
+        self.broker().hold_loading()
     }
 
     /// See [`crate::MockBroker::advance`].

@@ -11,7 +11,7 @@ use crate::builder::MockBrokerBuilder;
 use crate::control::Node;
 use crate::engine::Engine;
 use crate::error::StartError;
-use crate::fault::{FaultBuilder, GateBuilder, HeldMarkers, Home, MarkerHome, Scope};
+use crate::fault::{FaultBuilder, GateBuilder, HeldLoading, HeldMarkers, Home, LoadingHome, MarkerHome, Scope};
 use crate::journal::{Journal, Source};
 use crate::net::{Connector, Listener, Registry};
 use crate::snapshot::Snapshot;
@@ -243,6 +243,27 @@ impl MockBroker {
     /// ```
     pub fn hold_markers(&self) -> HeldMarkers {
         HeldMarkers::new(Arc::clone(&self.alive.engine) as Arc<dyn MarkerHome>)
+    }
+
+    /// Keeps coordinators that begin their work from reading their log, until the test lets them, or drops the guard.
+    ///
+    /// When another node comes to lead a partition of `__consumer_offsets` or `__transaction_state` (an election, a
+    /// reassignment, a crash, [`move_group_coordinator`](Self::move_group_coordinator)), it coordinates what the partition holds, and has
+    /// to read it first. Until it has, it answers COORDINATOR_LOAD_IN_PROGRESS (14), but for heartbeats of classic members, which
+    /// it takes. That gap is there without this, too: it ends after the requests that were on their way. Kafka takes
+    /// some milliseconds, or minutes if the log is long.
+    ///
+    /// ```no_run
+    /// # async fn test(broker: mockbroker::MockBroker) {
+    /// let held = broker.hold_loading();
+    /// broker.move_group_coordinator("billing", 2);
+    /// held.wait(1).await; // node 2 leads, and knows nothing
+    /// // ... the code under test is told to come back ...
+    /// held.release_all();
+    /// # }
+    /// ```
+    pub fn hold_loading(&self) -> HeldLoading {
+        HeldLoading::new(Arc::clone(&self.alive.engine) as Arc<dyn LoadingHome>)
     }
 
     /// What a test may do to one node: crash it, bring it back.

@@ -143,7 +143,8 @@ pub use control::{HeldReplica, Isolated, LineGuard, Node, Replica};
 pub use engine::clock::Clock;
 pub use error::StartError;
 pub use fault::{
-    Edit, Fault, FaultBuilder, FaultGuard, Gate, GateBuilder, HeldMarkers, Mount, PendingMarker, Scope, on, on_any,
+    Edit, Fault, FaultBuilder, FaultGuard, Gate, GateBuilder, HeldLoading, HeldMarkers, Mount, PendingLoad,
+    PendingMarker, Scope, on, on_any,
 };
 pub use inspect::{
     GroupMember, GroupOffset, GroupState, LogBatch, LogHeader, LogRecord, MarkerKind, PartitionState, PendingOffset,

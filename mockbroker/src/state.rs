@@ -1,9 +1,10 @@
 //! The whole state of the cluster: what sits behind the engine's one lock. A composition of the core, no rules.
 //!
-//! `groups`, `transactions`: how each coordinator and its log go together; `markers`: how transactions end in other logs;
+//! `groups`, `transactions`: how each coordinator and its log go together; `loading`: when it reads it; `markers`: how transactions end in other logs;
 //! `nodes`: what happens when a node crashes; `operations`: what a test does by one call; `replicas`: what replicas lack.
 
 mod groups;
+mod loading;
 mod markers;
 mod nodes;
 mod operations;
@@ -29,6 +30,7 @@ use crate::types::{NodeId, PartitionId, Ticket, TopicId};
 use crate::unacked::UnackedProduces;
 
 pub(crate) use self::groups::Outcome;
+use self::loading::Loading;
 use self::markers::MarkerQueue;
 pub(crate) use self::markers::Step;
 pub(crate) use self::replicas::Changed;
@@ -54,6 +56,7 @@ pub(crate) struct State {
     /// How far transactions are. To be read; what changes it is in [`State::step_transactions`] and its like.
     pub(crate) transactions: TransactionCoordinator,
     markers: MarkerQueue,
+    loading: Loading,
     /// Where new ids come from.
     pub(crate) ids: IdSource,
     next_ticket: u64,
@@ -74,6 +77,7 @@ impl State {
             telemetry: Telemetry::default(),
             transactions: TransactionCoordinator::default(),
             markers: MarkerQueue::default(),
+            loading: Loading::default(),
             ids,
             next_ticket: 0,
             sessions: BTreeMap::new(),
@@ -92,6 +96,7 @@ impl State {
             telemetry: self.telemetry.clone(),
             transactions: self.transactions.clone(),
             markers: self.markers.clone(),
+            loading: self.loading.fork(),
             ids: self.ids.clone(),
             next_ticket: self.next_ticket,
             sessions: BTreeMap::new(),
@@ -190,11 +195,11 @@ impl State {
         for (topic_id, count) in partitions {
             for partition in (0..).map(PartitionId).take(count) {
                 self.recover_log(topic_id, partition, now);
-                let read = self.on_leader_moved(topic_id, partition, now);
-                assert!(read.answers.is_empty(), "nobody waits: {read:?}");
-                self.reload_transactions(topic_id, partition, now);
+                let given_up = self.begin_loading(topic_id, partition, now);
+                assert!(given_up.answers.is_empty(), "nobody waits: {given_up:?}");
             }
         }
+        self.finish_loading(now);
     }
 }
 
@@ -262,6 +267,7 @@ impl State {
         self.cluster.remove_topic(topic_id);
         self.cluster.replicas_mut().forget(topic_id);
         self.logs.delete(topic_id);
+        self.loading.forget(topic_id);
         name.map_or_else(Outcome::default, |name| self.groups_without_topic(name, now))
     }
 }

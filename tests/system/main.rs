@@ -17,6 +17,7 @@
 //! - `journal`: what was asked and what became of it, afterwards and while it happens.
 //! - `lifecycle`: a broker starts, serves on the caller's runtime, and leaves nothing behind.
 //! - `lines`: the line between a node and its clients.
+//! - `loading`: coordinators that have not read yet what they lead.
 //! - `markers`: transactions that a test holds half-way.
 //! - `nodes`: nodes that crash and come back.
 //! - `operations`: what a test does to a cluster by one call.
@@ -50,6 +51,7 @@ mod isolation;
 mod journal;
 mod lifecycle;
 mod lines;
+mod loading;
 mod markers;
 mod nodes;
 mod operations;

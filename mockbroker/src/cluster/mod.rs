@@ -99,6 +99,11 @@ impl CoordinatorType {
         [Self::Group, Self::Transaction, Self::Share].into_iter().find(|kind| *kind as i8 == number)
     }
 
+    /// The type whose coordinators keep their state in this topic, if it is one of theirs.
+    pub(crate) fn of_topic(name: &str) -> Option<Self> {
+        [Self::Group, Self::Transaction, Self::Share].into_iter().find(|kind| kind.topic() == name)
+    }
+
     /// The internal topic whose partition leaders are the coordinators.
     pub(crate) fn topic(self) -> &'static str {
         match self {

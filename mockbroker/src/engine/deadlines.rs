@@ -109,8 +109,11 @@ impl Shared {
         }
     }
 
-    /// Writes the markers of transactions that have been decided, now that whoever decided has been answered.
-    fn write_markers(&mut self, now: Timestamp) {
+    /// Does what comes a moment after the answers: coordinators read what they lead, and the markers of transactions that have
+    /// been decided are written, now that whoever decided has been answered.
+    fn follow_up(&mut self, now: Timestamp) {
+        let loaded = self.state.finish_loading(now);
+        self.carry_out(follow(loaded).collect(), now);
         let moved = self.state.write_markers(now);
         self.tell_moved(moved, now);
     }
@@ -151,7 +154,7 @@ impl Engine {
         let now = self.now();
         let mut shared = self.lock();
         shared.tick(now);
-        shared.write_markers(now);
+        shared.follow_up(now);
         self.count_steps(&shared);
         let cleans = shared.starts_cleaning(now);
         let next = shared.next_deadline();
@@ -181,7 +184,7 @@ impl Engine {
             shared.tick(now);
         }
         self.count_steps(shared);
-        if shared.next_deadline() < shared.armed || shared.state.has_markers() {
+        if shared.next_deadline() < shared.armed || shared.state.has_markers() || shared.state.has_loads() {
             self.alarm.notify_one();
         }
     }
@@ -189,7 +192,7 @@ impl Engine {
     /// Does what was left for after the answers, and decides how long to sleep.
     fn arm(&self) -> Timestamp {
         let mut shared = self.lock();
-        shared.write_markers(self.now());
+        shared.follow_up(self.now());
         shared.armed = shared.next_deadline();
         shared.armed
     }

@@ -19,10 +19,8 @@ impl Shared {
                 Effect::LeaderMoved(topic_id, partition) => {
                     self.state.recover_log(topic_id, partition, now);
                     self.answer_held(topic_id, partition, now);
-                    let outcome = self.state.on_leader_moved(topic_id, partition, now);
+                    let outcome = self.state.begin_loading(topic_id, partition, now);
                     self.carry_out(follow(outcome).collect(), now);
-                    let moved = self.state.reload_transactions(topic_id, partition, now);
-                    self.tell_moved(moved, now);
                 }
             }
         }

@@ -8,6 +8,7 @@ pub(crate) mod clock;
 mod deadlines;
 mod dispatch;
 mod effects;
+mod loading;
 mod markers;
 mod nodes;
 mod operations;

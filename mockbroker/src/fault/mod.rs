@@ -4,15 +4,19 @@
 //! and the answer. What a rule says happens in the engine and on the connection; no handler knows of it.
 //!
 //! - `scope`: which requests; `rule`: what happens to them, and how often it has
-//! - `mount`: the public face: mounting, guards that verify, gates; `markers`: of transactions that are held half-way
+//! - `mount`: the public face: mounting, guards that verify, gates; `markers`: of transactions that are held half-way;
+//!   `loading`: of coordinators that do not know yet what they lead
 
 mod edit;
+mod loading;
 mod markers;
 mod mount;
 mod rule;
 mod scope;
 
 pub use self::edit::Edit;
+pub(crate) use self::loading::LoadingHome;
+pub use self::loading::{HeldLoading, PendingLoad};
 pub(crate) use self::markers::MarkerHome;
 pub use self::markers::{HeldMarkers, PendingMarker};
 pub(crate) use self::mount::Home;

@@ -25,15 +25,18 @@ pub(super) fn handle(
 ) -> Answer<DeleteGroupsResponse> {
     let mut seen = BTreeSet::new();
     let once = request.groups_names.into_iter().filter(|group_id| seen.insert(group_id.clone()));
-    let check = |group_id: &GroupId| state.check_group_coordinator(ctx.node, group_id);
-    let (here, elsewhere): (Vec<_>, Vec<_>) = once.partition(|group_id| check(group_id).is_ok());
-    let here = here.into_iter().map(|group_id| group_id.0).collect();
+    let (mut here, mut refused) = (Vec::new(), Vec::new());
+    for group_id in once {
+        match state.check_group_coordinator(ctx.node, &group_id) {
+            Ok(()) => here.push(group_id.0),
+            Err(error) => refused.push(result(group_id, Some(error))),
+        }
+    }
     let deleted = match groups::step_now(state, ctx, |ticket| Event::DeleteGroups(ticket, here)) {
         Response::DeleteGroups(deleted) => deleted,
         other => panic!("a deletion is not answered with {other:?}"),
     };
     let deleted = deleted.into_iter().map(|(group_id, error)| result(GroupId(group_id), error));
-    let refused = elsewhere.into_iter().map(|group_id| result(group_id, Some(ResponseError::NotCoordinator)));
     Answer::Now(DeleteGroupsResponse::default().with_results(deleted.chain(refused).collect()))
 }
 

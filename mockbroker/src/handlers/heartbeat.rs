@@ -16,7 +16,12 @@ use crate::state::State;
 pub(super) const API: Api = Api::new::<HeartbeatRequest>(0, 4);
 
 pub(super) fn handle(state: &mut State, ctx: &mut Ctx<'_>, request: HeartbeatRequest) -> Answer<HeartbeatResponse> {
-    let outcome = groups::admit(state, ctx, &request.group_id).and_then(|()| {
+    let admitted = groups::admit(state, ctx, &request.group_id);
+    if admitted == Err(ResponseError::CoordinatorLoadInProgress) {
+        // Nobody knows better yet (GroupCoordinatorService.heartbeat).
+        return Answer::Now(HeartbeatResponse::default());
+    }
+    let outcome = admitted.and_then(|()| {
         let member = MemberIdentity {
             group_id: request.group_id.0,
             member_id: request.member_id,

@@ -13,11 +13,15 @@ use kafka_protocol::messages::{GroupId, ListGroupsRequest, ListGroupsResponse};
 use kafka_protocol::protocol::StrBytes;
 
 use super::{Answer, Api, Ctx};
+use crate::cluster::CoordinatorType;
 use crate::state::State;
 
 pub(super) const API: Api = Api::new::<ListGroupsRequest>(0, 5);
 
 pub(super) fn handle(state: &mut State, ctx: &mut Ctx<'_>, request: ListGroupsRequest) -> Answer<ListGroupsResponse> {
+    if state.is_any_loading(CoordinatorType::Group, ctx.node) {
+        return Answer::Now(refuse(&request, ResponseError::CoordinatorLoadInProgress));
+    }
     let groups = state.groups.list();
     let groups = groups.filter(|group| {
         passes(&request.states_filter, group.state) && passes(&request.types_filter, group.group_type.name())

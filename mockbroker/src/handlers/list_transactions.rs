@@ -13,6 +13,7 @@ use kafka_protocol::messages::{ListTransactionsRequest, ListTransactionsResponse
 use kafka_protocol::protocol::StrBytes;
 
 use super::{Answer, Api, Ctx};
+use crate::cluster::CoordinatorType;
 use crate::state::State;
 use crate::txn::{self, ListFilter};
 use crate::types::ProducerId;
@@ -24,6 +25,9 @@ pub(super) fn handle(
     ctx: &mut Ctx<'_>,
     request: ListTransactionsRequest,
 ) -> Answer<ListTransactionsResponse> {
+    if state.is_any_loading(CoordinatorType::Transaction, ctx.node) {
+        return Answer::Now(refuse(&request, ResponseError::CoordinatorLoadInProgress));
+    }
     let Ok(pattern) =
         request.transactional_id_pattern.as_deref().filter(|it| !it.is_empty()).map(txn::pattern).transpose()
     else {

@@ -24,7 +24,12 @@ pub(super) fn step(state: &mut State, ctx: &mut Ctx<'_>, id: &StrBytes, event: E
 }
 
 /// As [`step`], for a node that asks the coordinator, wherever it is.
+///
+/// # Errors
+///
+/// COORDINATOR_LOAD_IN_PROGRESS, and whatever the coordinator says.
 pub(super) fn step_anywhere(state: &mut State, ctx: &mut Ctx<'_>, id: &StrBytes, event: Event) -> Answer {
+    state.check_transactions_loaded(id)?;
     let mut moved = Vec::new();
     let answer = state.step_transactions(id, event, ctx.now, &mut moved);
     ctx.effects.extend(moved.into_iter().map(|(topic_id, partition)| Effect::PartitionMoved(topic_id, partition)));

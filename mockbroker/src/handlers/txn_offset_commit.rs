@@ -75,6 +75,7 @@ fn admit(state: &mut State, ctx: &mut Ctx<'_>, request: &TxnOffsetCommitRequest)
         let event = txn::Event::AddPartitions { producer, partitions, client_version: ClientVersion::V2 };
         transactions::step_anywhere(state, ctx, &request.transactional_id.0, event).map(drop)
     } else if state.cluster.settings().transaction_partition_verification_enable {
+        state.check_transactions_loaded(&request.transactional_id)?;
         state.transactions.verify(&request.transactional_id.0, producer, &at)
     } else {
         Ok(())
@@ -86,6 +87,8 @@ fn for_version(error: ResponseError, version: i16) -> ResponseError {
     match error {
         ResponseError::ProducerFenced => ResponseError::InvalidProducerEpoch,
         ResponseError::TransactionAbortable if version < 4 => ResponseError::InvalidTxnState,
+        // Producers before 2.0 might crash of it (KAFKA-7296).
+        ResponseError::CoordinatorLoadInProgress if version < 2 => ResponseError::CoordinatorNotAvailable,
         error => error,
     }
 }

@@ -48,10 +48,14 @@ impl State {
     ///
     /// # Errors
     /// NOT_COORDINATOR, also when there is no coordinator at all: a node knows only what it leads.
+    /// COORDINATOR_LOAD_IN_PROGRESS if it has not read what it leads.
     pub(crate) fn check_group_coordinator(&self, node: NodeId, group_id: &str) -> Result<(), ResponseError> {
         let coordinator = self.cluster.coordinator(CoordinatorType::Group, group_id);
-        let is_here = coordinator.is_some_and(|coordinator| coordinator.id == node);
-        if is_here { Ok(()) } else { Err(ResponseError::NotCoordinator) }
+        if coordinator.is_none_or(|coordinator| coordinator.id != node) {
+            return Err(ResponseError::NotCoordinator);
+        }
+        let is_loading = self.is_loading(CoordinatorType::Group, group_id);
+        if is_loading { Err(ResponseError::CoordinatorLoadInProgress) } else { Ok(()) }
     }
 
     /// Lets `event` happen to groups.
@@ -69,27 +73,20 @@ impl State {
         self.with_groups(now, |groups, ctx, out| groups.load(ctx, |_| true, out))
     }
 
-    /// Another node leads a partition, or the same anew. If it is one of `__consumer_offsets`, the groups of it are given up
-    /// and read back from the log, as the new coordinator does. What they had not written is lost, as in Kafka.
-    pub(crate) fn on_leader_moved(
-        &mut self,
-        topic_id: TopicId,
-        partition: PartitionId,
-        now: Timestamp,
-    ) -> Outcome<group::Response> {
-        let topic = self.cluster.topics().by_id(topic_id);
-        let Some(topic) = topic.filter(|topic| &**topic.name() == CoordinatorType::Group.topic()) else {
-            return Outcome::default();
-        };
-        let partitions = topic.partitions().len();
+    /// Gives up the groups of a partition of `__consumer_offsets`: another node speaks for them now, or nobody.
+    pub(super) fn give_up_groups(&mut self, partition: PartitionId, now: Timestamp) -> Outcome<group::Response> {
+        let partitions = self.partitions_of_groups();
         let is_here = |group_id: &str| partition_for(group_id, partitions) == partition;
-        let has_leader = topic.partition(partition).is_some_and(|partition| partition.leader().is_some());
-        let replayed: Vec<_> = self.logs.replay(topic, partition).collect();
+        self.with_groups(now, |groups, _, out| groups.unload(is_here, out))
+    }
+
+    /// Reads the groups of a partition of `__consumer_offsets` back from the log.
+    pub(super) fn load_groups_of(&mut self, partition: PartitionId, now: Timestamp) -> Outcome<group::Response> {
+        let partitions = self.partitions_of_groups();
+        let is_here = |group_id: &str| partition_for(group_id, partitions) == partition;
+        let topic = self.cluster.topics().by_name(CoordinatorType::Group.topic());
+        let replayed: Vec<_> = topic.into_iter().flat_map(|topic| self.logs.replay(topic, partition)).collect();
         self.with_groups(now, |groups, ctx, out| {
-            groups.unload(is_here, out);
-            if !has_leader {
-                return;
-            }
             for replayed in replayed {
                 replay(groups, replayed, is_here);
             }
@@ -144,8 +141,12 @@ impl State {
     }
 
     fn partition_of_group(&self, group_id: &str) -> PartitionId {
+        partition_for(group_id, self.partitions_of_groups())
+    }
+
+    fn partitions_of_groups(&self) -> usize {
         let topic = self.cluster.topics().by_name(CoordinatorType::Group.topic());
-        partition_for(group_id, topic.map_or(0, |topic| topic.partitions().len()))
+        topic.map_or(0, |topic| topic.partitions().len())
     }
 
     fn write_groups(&mut self, unwritten: Unwritten, now: Timestamp, moved: &mut Vec<(TopicId, PartitionId)>) {

@@ -209,6 +209,10 @@ impl State {
         let partition = PartitionId(at.partition);
         let led = topic.partition(partition).ok_or(ResponseError::UnknownTopicOrPartition)?;
         led.leader().and_then(|node| self.cluster.alive(node)).ok_or(ResponseError::NotLeaderOrFollower)?;
+        if self.is_loading_partition(topic.id(), partition) {
+            // Of groups, and nobody knows them yet (KafkaApis.handleWriteTxnMarkersRequest).
+            return Err(ResponseError::NotLeaderOrFollower);
+        }
         self.logs.append_marker(topic, partition, marker, now)?;
         moved.push((topic.id(), partition));
         if *at.topic == *CoordinatorType::Group.topic() {

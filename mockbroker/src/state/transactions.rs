@@ -22,10 +22,22 @@ impl State {
     ///
     /// # Errors
     /// NOT_COORDINATOR, also when there is no coordinator at all: a node knows only what it leads.
+    /// COORDINATOR_LOAD_IN_PROGRESS if it has not read what it leads.
     pub(crate) fn check_transaction_coordinator(&self, node: NodeId, id: &str) -> Result<(), ResponseError> {
         let coordinator = self.cluster.coordinator(CoordinatorType::Transaction, id);
-        let is_here = coordinator.is_some_and(|coordinator| coordinator.id == node);
-        if is_here { Ok(()) } else { Err(ResponseError::NotCoordinator) }
+        if coordinator.is_none_or(|coordinator| coordinator.id != node) {
+            return Err(ResponseError::NotCoordinator);
+        }
+        self.check_transactions_loaded(id)
+    }
+
+    /// Whether the coordinator of a transactional id, wherever it is, has read its log.
+    ///
+    /// # Errors
+    /// COORDINATOR_LOAD_IN_PROGRESS.
+    pub(crate) fn check_transactions_loaded(&self, id: &str) -> Result<(), ResponseError> {
+        let is_loading = self.is_loading(CoordinatorType::Transaction, id);
+        if is_loading { Err(ResponseError::CoordinatorLoadInProgress) } else { Ok(()) }
     }
 
     /// Lets `event` happen to a transactional id.
@@ -61,24 +73,21 @@ impl State {
         TopicPartition { topic: StrBytes::from_static_str(kind.topic()), partition }
     }
 
-    /// Another node leads a partition, or the same anew. If it is one of `__transaction_state`, its transactional ids are given
-    /// up, and, if somebody leads it, read back from the log: the markers of what was prepared are written again.
-    pub(crate) fn reload_transactions(&mut self, topic_id: TopicId, partition: PartitionId, now: Timestamp) -> Moved {
+    /// Gives up the transactional ids of a partition of `__transaction_state`: another node speaks for them now, or nobody.
+    pub(super) fn give_up_transactions(&mut self, partition: PartitionId) {
+        let is_here = self.transactions_of(partition);
+        self.markers.give_up(&is_here);
+        self.transactions.unload(is_here);
+    }
+
+    /// Reads the transactional ids of a partition of `__transaction_state` back from the log: the markers of what was prepared
+    /// are written again.
+    pub(super) fn load_transactions_of(&mut self, partition: PartitionId, now: Timestamp) -> Moved {
         let mut moved = Vec::new();
-        let topic = self.cluster.topics().by_id(topic_id);
-        let Some(topic) = topic.filter(|topic| &**topic.name() == CoordinatorType::Transaction.topic()) else {
-            return moved;
-        };
-        let partitions = topic.partitions().len();
-        let is_here = |id: &str| partition_for(id, partitions) == partition;
-        let has_leader = topic.partition(partition).is_some_and(|partition| partition.leader().is_some());
-        self.markers.give_up(is_here);
-        let replayed: Vec<_> = self.logs.replay(topic, partition).collect();
+        let is_here = self.transactions_of(partition);
+        let topic = self.cluster.topics().by_name(CoordinatorType::Transaction.topic());
+        let replayed: Vec<_> = topic.into_iter().flat_map(|topic| self.logs.replay(topic, partition)).collect();
         self.with_transactions(now, &mut moved, |transactions, ctx, out| {
-            transactions.unload(is_here);
-            if !has_leader {
-                return;
-            }
             for replayed in replayed {
                 let Replayed::Record(_, CoordinatorRecord { key, value }) = replayed else { continue };
                 match Record::read(&key, value.as_deref()) {
@@ -89,6 +98,13 @@ impl State {
             transactions.load(ctx.now, is_here, out);
         });
         moved
+    }
+
+    /// Which transactional ids belong to a partition of `__transaction_state`.
+    fn transactions_of(&self, partition: PartitionId) -> impl Fn(&str) -> bool + use<> {
+        let topic = self.cluster.topics().by_name(CoordinatorType::Transaction.topic());
+        let partitions = topic.map_or(0, |topic| topic.partitions().len());
+        move |id| partition_for(id, partitions) == partition
     }
 
     fn with_transactions<R>(
@@ -209,7 +225,8 @@ mod tests {
         assert_eq!(transaction_state(&state, &id), TransactionState::PrepareCommit, "for good, as in Kafka");
         let topic = state.cluster.topics().by_name("__transaction_state").unwrap();
         let (topic_id, partition) = (topic.id(), partition_for(&id, topic.partitions().len()));
-        state.reload_transactions(topic_id, partition, NOW);
+        state.begin_loading(topic_id, partition, NOW);
+        state.finish_loading(NOW);
         assert_eq!(state.pending_steps().count(), 3, "or until another coordinator takes it up");
     }
 
@@ -229,7 +246,8 @@ mod tests {
         end(&mut state, &id, producer).unwrap();
         let topic = state.cluster.topics().by_name("__transaction_state").unwrap();
         let (topic_id, partition) = (topic.id(), partition_for(&id, topic.partitions().len()));
-        state.reload_transactions(topic_id, partition, NOW);
+        state.begin_loading(topic_id, partition, NOW);
+        state.finish_loading(NOW);
         assert_eq!(transaction_state(&state, &id), TransactionState::PrepareCommit);
         assert_eq!(state.write_markers(NOW).len(), 3);
         assert_eq!(transaction_state(&state, &id), TransactionState::CompleteCommit);

@@ -56,6 +56,8 @@ pub(super) fn join(state: &mut State, ctx: &mut Ctx<'_>, request: &ProduceReques
     } else if adds {
         let event = Event::AddPartitions { producer, partitions, client_version: ClientVersion::V2 };
         transactions::step_anywhere(state, ctx, &id.0, event).map(drop)
+    } else if must_ask {
+        state.check_transactions_loaded(id)
     } else {
         Ok(())
     };
@@ -75,8 +77,8 @@ pub(super) fn join(state: &mut State, ctx: &mut Ctx<'_>, request: &ProduceReques
 /// What the coordinator says, in words that clients of this version act on.
 fn refused(error: ResponseError, version: i16) -> Rejected {
     use ResponseError::{
-        ConcurrentTransactions, CoordinatorNotAvailable, InvalidProducerEpoch, InvalidTxnState, NotEnoughReplicas,
-        ProducerFenced, TransactionAbortable,
+        ConcurrentTransactions, CoordinatorLoadInProgress, CoordinatorNotAvailable, InvalidProducerEpoch,
+        InvalidTxnState, NotEnoughReplicas, ProducerFenced, TransactionAbortable,
     };
     match error {
         ProducerFenced => InvalidProducerEpoch.into(),
@@ -85,6 +87,7 @@ fn refused(error: ResponseError, version: i16) -> Rejected {
         }
         // These would not be tried again; too few replicas are (KAFKA-15380).
         ConcurrentTransactions if version < IMPLICIT_VERSION => unable("CONCURRENT_TRANSACTIONS", NotEnoughReplicas),
+        CoordinatorLoadInProgress => unable("COORDINATOR_LOAD_IN_PROGRESS", NotEnoughReplicas),
         CoordinatorNotAvailable => unable("COORDINATOR_NOT_AVAILABLE", NotEnoughReplicas),
         error => error.into(),
     }
