@@ -262,3 +262,27 @@ async fn begin(connection: &mut Raw) -> (Value, impl Fn(i32) -> Batch + use<>) {
 async fn a_node_that_is_not_there_is_named() {
     drop(MockBroker::start().await.node(9));
 }
+
+#[tokio::test]
+async fn a_connection_ends_in_the_journal_with_its_node_and_so_does_its_request() {
+    let broker = three().await;
+    let (leader, ..) = told(&broker, 1).await;
+    let leader = i32::try_from(leader).expect("an id");
+    let mut connection = on(&broker, leader).await;
+    let _unanswered = connection
+        .send(
+            FETCH,
+            12,
+            value!({ max_wait_ms: 60_000, min_bytes: 1, max_bytes: 1_000_000,
+                topics: [{ topic: "t", partitions: [{ partition: 0, fetch_offset: 0, partition_max_bytes: 1_000_000 }] }] }),
+        )
+        .await;
+    broker.journal().fetch().waiting().wait_for(1).await;
+    broker.node(leader).crash();
+    connection.closed().await;
+    let to_it = format!("to node {leader},");
+    let is_open = |line: &str| line.contains(&to_it) && line.ends_with("open");
+    eventually("its connections are no longer open", || !broker.report().lines().any(is_open)).await;
+    assert!(broker.report().contains("its node crashed"), "{}", broker.report());
+    assert_eq!(broker.journal().fetch().waiting().count(), 0, "{}", broker.journal().text());
+}

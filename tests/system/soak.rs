@@ -116,6 +116,8 @@ async fn nothing_is_lost_and_memory_is_flat_while_nodes_crash_and_come_back() {
     let (length, seed) = (Duration::from_secs(number_of("SOAK_SECONDS", 2)), number_of("SOAK_SEED", 7));
     let mut random = fastrand::Rng::with_seed(seed);
     let builder = MockBroker::builder().nodes(3).config("group.initial.rebalance.delay.ms", "0");
+    // Commits are kept by key, like everything else for as long as somebody wants it: Kafka's own 100 MiB would fill for hours.
+    let builder = builder.config("offsets.topic.segment.bytes", "1048576").config("log.cleaner.backoff.ms", "1000");
     let mock = builder.config("offsets.topic.replication.factor", "3").start().await;
     let backoff = Backoff { initial: Duration::from_millis(10), maximum: Duration::from_millis(200) };
     let kafka = Kafka::builder(mock.bootstrap_servers()).retry_backoff(backoff).connect().await.expect("it answers");

@@ -39,6 +39,8 @@ pub(super) struct Connection<S> {
     outgoing: Outgoing,
     /// The number in the journal of the request that waits.
     waiting: Option<u64>,
+    /// How it ended by itself.
+    end: Option<End>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
@@ -54,28 +56,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let origin = Origin { node, connection: registration.id, client_address: client.ip() };
         engine.connection_opened(registration.id, node, client);
         let receiver = Receiver::new(max_frame_bytes, recycler);
-        Self { stream, engine, origin, registration, receiver, outgoing: Outgoing::default(), waiting: None }
+        Self { stream, engine, origin, registration, receiver, outgoing: Outgoing::default(), waiting: None, end: None }
     }
 
-    /// Serves the connection until it ends, and says why it ended.
+    /// Serves the connection until it ends.
     pub(super) async fn run(mut self) {
-        let connection = self.origin.connection.0;
-        let end = self.serve().await;
-        match &end {
-            End::Peer => tracing::debug!(connection, "the peer closed"),
-            End::Broken(error) => tracing::debug!(connection, %error, "the connection broke"),
-            End::Ours(close) => tracing::warn!(connection, "closed: {close}"),
-        }
-        match &end {
-            End::Peer | End::Broken(_) => self.engine.record_gone(self.waiting),
-            End::Ours(close) => self.engine.record_close(self.waiting, close),
-        }
-        let why = match end {
-            End::Peer => "the client closed it".to_owned(),
-            End::Broken(error) => format!("it broke: {error}"),
-            End::Ours(close) => format!("closed: {close}"),
-        };
-        self.engine.connection_closed(self.origin.connection, &why);
+        self.end = Some(self.serve().await);
     }
 
     async fn serve(&mut self) -> End {
@@ -241,6 +227,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     async fn close(&mut self, close: Close) -> Result<(), End> {
         self.write_out().await?;
         Err(End::Ours(close))
+    }
+}
+
+/// Says why it ended: here, because a connection that the broker ends is dropped wherever it is.
+impl<S> Drop for Connection<S> {
+    fn drop(&mut self) {
+        let connection = self.origin.connection;
+        let (close, why) = match self.end.take() {
+            Some(End::Peer) => (None, "the client closed it".to_owned()),
+            Some(End::Broken(error)) => (None, format!("it broke: {error}")),
+            Some(End::Ours(close)) => {
+                tracing::warn!(connection = connection.0, "closed: {close}");
+                let why = format!("closed: {close}");
+                (Some(close), why)
+            }
+            None => {
+                let why = self.registration.doom().to_owned();
+                (Some(Close::because(why.clone())), why)
+            }
+        };
+        tracing::debug!(connection = connection.0, "ended: {why}");
+        match close {
+            Some(close) => self.engine.record_close(self.waiting, &close),
+            None => self.engine.record_gone(self.waiting),
+        }
+        self.engine.connection_closed(connection, &why);
     }
 }
 

@@ -11,6 +11,8 @@ use crate::engine::changes::Changes;
 use crate::time::Timestamp;
 use crate::types::{ConnectionId, NodeId};
 
+const SHUT_DOWN: &str = "the broker is shut down";
+
 /// The open connections of one broker.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
@@ -27,8 +29,8 @@ struct Entry {
     last_active_ms: Arc<AtomicI64>,
     /// Set once the task runs; a connection that ends before that removes its entry itself.
     task: Option<AbortHandle>,
-    /// It is to end as soon as its task is known.
-    is_doomed: bool,
+    /// It is to end as soon as its task is known, for this reason.
+    doom: Option<&'static str>,
 }
 
 /// A connection's own entry; it is out of the registry when this is dropped.
@@ -47,7 +49,7 @@ impl Registry {
         let id = ConnectionId(self.next_id.fetch_add(1, Ordering::Relaxed));
         let last_active_ms = Arc::new(AtomicI64::new(now.as_millis()));
         tracing::debug!(%node, connection = id.0, "accepted");
-        let entry = Entry { node, last_active_ms: Arc::clone(&last_active_ms), task: None, is_doomed: false };
+        let entry = Entry { node, last_active_ms: Arc::clone(&last_active_ms), task: None, doom: None };
         self.connections.insert(id, entry);
         changes.note();
         Registration { changes, registry: Arc::clone(self), id, last_active_ms }
@@ -56,7 +58,7 @@ impl Registry {
     /// Remembers the task of a connection.
     pub(super) fn runs_as(&self, id: ConnectionId, task: AbortHandle) {
         if let Some(mut entry) = self.connections.get_mut(&id) {
-            if entry.is_doomed || self.closed.load(Ordering::SeqCst) {
+            if entry.doom.is_some() || self.closed.load(Ordering::SeqCst) {
                 task.abort();
             }
             entry.task = Some(task);
@@ -66,28 +68,28 @@ impl Registry {
     /// Ends every connection. Their tasks are gone as soon as the runtime has run.
     pub(crate) fn close_all(&self) {
         self.closed.store(true, Ordering::SeqCst);
-        self.end(|_| true);
+        self.end(SHUT_DOWN, |_| true);
     }
 
     /// Ends every connection to `node`.
     pub(crate) fn close_node(&self, node: NodeId) {
-        self.end(|entry| entry.node == node);
+        self.end("its node crashed", |entry| entry.node == node);
     }
 
     /// Ends the connections that were last active before `instant`.
     pub(crate) fn close_idle_since(&self, instant: Timestamp) {
-        self.end(|entry| entry.last_active_ms.load(Ordering::Relaxed) <= instant.as_millis());
+        self.end("it was idle", |entry| entry.last_active_ms.load(Ordering::Relaxed) <= instant.as_millis());
     }
 
     /// Ends the connections that `is_meant`, in the order in which they came, so that a run can be had again.
-    fn end(&self, is_meant: impl Fn(&Entry) -> bool) {
+    fn end(&self, why: &'static str, is_meant: impl Fn(&Entry) -> bool) {
         let meant = self.connections.iter().filter(|entry| is_meant(entry)).map(|entry| *entry.key());
         let mut meant: Vec<_> = meant.collect();
         meant.sort_unstable();
         for id in meant {
             if let Some(mut entry) = self.connections.get_mut(&id) {
-                tracing::debug!(connection = id.0, node = %entry.node, "ended by us");
-                entry.is_doomed = true;
+                tracing::debug!(connection = id.0, node = %entry.node, "ended by us: {why}");
+                entry.doom = Some(why);
                 entry.abort();
             }
         }
@@ -129,6 +131,12 @@ impl Registration {
     /// Notes that the connection said something.
     pub(super) fn active(&self, now: Timestamp) {
         self.last_active_ms.store(now.as_millis(), Ordering::Relaxed);
+    }
+
+    /// Why the broker ends the connection.
+    pub(super) fn doom(&self) -> &'static str {
+        // Tasks that nobody has doomed are dropped with their runtime.
+        self.registry.connections.get(&self.id).and_then(|entry| entry.doom).unwrap_or(SHUT_DOWN)
     }
 }
 
