@@ -23,10 +23,12 @@ pub(crate) struct RecordParts<'a> {
 }
 
 impl RecordParts<'_> {
+    /// What comes before the key, at most: length and offset delta take five bytes, the timestamp delta ten, attributes one.
+    const PREFIX_BYTES: usize = 21;
+
     /// The most that the record can take in a batch, whatever its place there.
     pub(crate) fn upper_bound(&self) -> usize {
-        // Length and offset delta take five bytes at most, the timestamp delta ten, attributes one.
-        21 + self.body_length()
+        Self::PREFIX_BYTES + self.body_length()
     }
 
     /// The length of what follows the offset delta.
@@ -48,7 +50,12 @@ pub(crate) struct BatchBuilder {
 impl BatchBuilder {
     /// A builder with room for `capacity` bytes of header and records.
     pub(crate) fn new(capacity: usize) -> Self {
-        let mut buffer = BytesMut::with_capacity(capacity.max(HEADER_BYTES));
+        Self::within(BytesMut::new(), capacity)
+    }
+
+    /// A builder that writes into an empty buffer, which gets room for `capacity` bytes of header and records.
+    pub(crate) fn within(mut buffer: BytesMut, capacity: usize) -> Self {
+        buffer.reserve(capacity.max(HEADER_BYTES));
         buffer.put_bytes(0, HEADER_BYTES);
         Self { buffer, record_count: 0, base_timestamp: 0, max_timestamp: i64::MIN }
     }
@@ -62,16 +69,23 @@ impl BatchBuilder {
     ///
     /// The caller keeps a batch below 2 GiB (`max_request_size`), so counts and lengths fit their fields.
     pub(crate) fn append(&mut self, record: RecordParts<'_>) -> u32 {
+        self.append_bounded(record, record.upper_bound())
+    }
+
+    /// [`BatchBuilder::append`] of a record whose [`RecordParts::upper_bound`] is known.
+    #[inline]
+    pub(crate) fn append_bounded(&mut self, record: RecordParts<'_>, bound: usize) -> u32 {
         if self.record_count == 0 {
             self.base_timestamp = record.timestamp;
         }
         self.max_timestamp = self.max_timestamp.max(record.timestamp);
         let offset_delta = i64::from(self.record_count);
         let timestamp_delta = record.timestamp.wrapping_sub(self.base_timestamp);
-        let length = 1 + varint::length(timestamp_delta) + varint::length(offset_delta) + record.body_length();
+        let length = 1 + varint::length(timestamp_delta) + varint::length(offset_delta);
+        let length = length + bound - RecordParts::PREFIX_BYTES;
 
         let buffer = &mut self.buffer;
-        buffer.reserve(length + 5);
+        buffer.reserve(bound);
         varint::put(buffer, length as i64);
         buffer.put_u8(0);
         varint::put(buffer, timestamp_delta);

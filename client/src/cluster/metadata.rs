@@ -7,7 +7,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, PoisonError, RwLock,
-        atomic::{AtomicI32, Ordering},
+        atomic::{AtomicI32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -53,6 +53,8 @@ impl Leader {
 #[derive(Debug)]
 pub(crate) struct Metadata {
     topics: DashMap<Arc<str>, Arc<Topic>>,
+    /// Grows after each change of `topics`.
+    edition: AtomicU64,
     /// Why a topic that was asked for is not in `topics`.
     problems: DashMap<Arc<str>, ErrorCode>,
     nodes: RwLock<Arc<BTreeMap<i32, Address>>>,
@@ -67,6 +69,7 @@ impl Default for Metadata {
     fn default() -> Self {
         Self {
             topics: DashMap::default(),
+            edition: AtomicU64::default(),
             problems: DashMap::default(),
             nodes: RwLock::default(),
             controller: AtomicI32::new(NOBODY),
@@ -79,6 +82,15 @@ impl Metadata {
     /// requests on (KIP-590).
     pub(crate) fn controller(&self) -> Option<i32> {
         Some(self.controller.load(Ordering::Relaxed)).filter(|node_id| *node_id != NOBODY)
+    }
+
+    /// Another one after each change of what is known of topics: whoever keeps a [`Topic`] looks it up again then.
+    pub(crate) fn edition(&self) -> u64 {
+        self.edition.load(Ordering::Acquire)
+    }
+
+    fn next_edition(&self) {
+        self.edition.fetch_add(1, Ordering::Release);
     }
 
     /// What is known of a topic that exists and has partitions.
@@ -107,7 +119,8 @@ impl Metadata {
         let topic = self.topics.get(topic)?;
         let leader = topic.partitions.get(usize::try_from(partition).ok()?)?;
         let node_id = leader.node_id?;
-        self.address(node_id).map(|_| (node_id, leader.leader_epoch))
+        let is_known = self.nodes.read().unwrap_or_else(PoisonError::into_inner).contains_key(&node_id);
+        is_known.then_some((node_id, leader.leader_epoch))
     }
 
     /// Every broker with its address.
@@ -138,6 +151,7 @@ impl Metadata {
                 asked.iter().find(|asked| &****asked == name).map_or_else(|| name.into(), |asked| Arc::clone(asked));
             self.merge_topic(name, topic, now);
         }
+        self.next_edition();
     }
 
     fn merge_topic(&self, name: Arc<str>, answer: &MetadataResponseTopic, now: Instant) {
@@ -194,6 +208,8 @@ impl Metadata {
             && leader_epoch > known.leader_epoch
         {
             *known = Leader { node_id: Some(node_id), leader_epoch };
+            drop(entry);
+            self.next_edition();
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use tokio::sync::Notify;
+use tokio::{sync::Notify, task::consume_budget};
 
 use super::{
     isolation::Aborted,
@@ -96,6 +96,8 @@ impl Shared {
 
     /// Waits until `take` has something, or the consumer is closed.
     pub(crate) async fn wait<T>(&self, take: impl Fn(&Self) -> Option<Result<T>>) -> Result<Option<T>> {
+        // A program that is never without data lets the fetcher run, on a runtime with one thread as well.
+        consume_budget().await;
         loop {
             let mut arrived = std::pin::pin!(self.arrived.notified());
             // From here on nothing that arrives is missed.

@@ -6,6 +6,8 @@
 //! batches. Which lanes can send is kept in ordered indexes; nothing scans every partition.
 
 mod admission;
+mod spare;
+mod topics;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -14,34 +16,28 @@ use std::{
 
 use tokio::{sync::Semaphore, time::Instant};
 
+pub(crate) use self::topics::TopicIndex;
+use self::{spare::Spare, topics::Topics};
 pub(crate) use super::lane::{Batch, Content, LaneId, Limits};
 use super::{
     delivery::{Completion, Delivery, Ticket},
     lane::{Lane, OpenBatch},
     sequence::Identity,
-    sticky::Sticky,
 };
 use crate::{
     batch::{
         Compression, HEADER_BYTES,
         builder::{BatchBuilder, ClosedBatch, RecordParts},
     },
-    cluster::metadata::Topic,
     error::BatchError,
 };
-
-#[derive(Debug, Default)]
-struct TopicLanes {
-    by_partition: Vec<Option<LaneId>>,
-    sticky: Sticky,
-}
 
 /// The queues of a producer.
 #[derive(Debug)]
 pub(crate) struct Batcher {
     limits: Limits,
     memory: Arc<Semaphore>,
-    topics: BTreeMap<Arc<str>, TopicLanes>,
+    topics: Topics,
     lanes: Vec<Lane>,
     /// With idempotence, once a broker gave one out.
     producer_id: Option<i64>,
@@ -65,6 +61,7 @@ pub(crate) struct Batcher {
     unsettled: BTreeMap<u64, (Arc<Completion>, usize)>,
     next_number: u64,
     random: fastrand::Rng,
+    spare: Spare,
 }
 
 impl Batcher {
@@ -72,7 +69,7 @@ impl Batcher {
         Self {
             limits,
             memory,
-            topics: BTreeMap::new(),
+            topics: Topics::default(),
             lanes: Vec::new(),
             producer_id: None,
             identity: None,
@@ -86,42 +83,21 @@ impl Batcher {
             unsettled: BTreeMap::new(),
             next_number: 0,
             random,
+            spare: Spare::default(),
         }
     }
 
-    /// The partition for a record without key.
-    pub(crate) fn sticky_partition(&mut self, topic: &Topic, size: usize) -> usize {
-        let (lanes, batch_size) = (&self.lanes, self.limits.batch_size);
-        let queues = self.topics.entry(Arc::clone(&topic.name)).or_default();
-        let by_partition = &queues.by_partition;
-        let begins_batch = |partition: usize| {
-            let lane = by_partition.get(partition).copied().flatten();
-            lane.is_none_or(|lane| match &lanes[lane.0 as usize].open {
-                Some(open) => open.builder.len() + size > batch_size,
-                None => true,
-            })
-        };
-        let queued = |partition: usize| {
-            let lane = by_partition.get(partition).copied().flatten();
-            lane.map_or(0, |lane| lanes[lane.0 as usize].queued())
-        };
-        let queued: Option<&dyn Fn(usize) -> usize> = if self.limits.adaptive { Some(&queued) } else { None };
-        let partition = queues.sticky.partition(&topic.partitions, batch_size, begins_batch, queued, &mut self.random);
-        queues.sticky.produced(size);
-        partition
-    }
-
-    /// Appends a record to the queue of its partition. `true` when the sender has something new to look at.
+    /// Appends a record, which takes `size` bytes at most and has reserved them, to the queue of its partition. `true` when the
+    /// sender has something new to look at. The time is asked for only where a batch begins.
     pub(crate) fn push(
         &mut self,
-        topic: &Arc<str>,
+        topic: TopicIndex,
         partition: usize,
         record: RecordParts<'_>,
-        reserved_bytes: usize,
-        now: Instant,
+        size: usize,
+        now: impl FnOnce() -> Instant,
     ) -> (Delivery, bool) {
         let id = self.lane(topic, partition);
-        let size = record.upper_bound();
         let full = |open: &OpenBatch| open.builder.len() + size > self.limits.batch_size;
         let mut wake = false;
         if self.lanes[id.0 as usize].open.as_ref().is_some_and(full) {
@@ -129,13 +105,13 @@ impl Batcher {
             wake = true;
         }
         if self.lanes[id.0 as usize].open.is_none() {
-            self.open(id, size, now);
+            self.open(id, size, now());
             wake = true;
         }
         let lane = &mut self.lanes[id.0 as usize];
         let open = lane.open.as_mut().expect("a batch was opened if there was none");
-        let index = open.builder.append(record);
-        let delivery = open.ticket.add(index, record.timestamp, reserved_bytes);
+        let index = open.builder.append_bounded(record, size);
+        let delivery = open.ticket.add(index, record.timestamp, size);
         let records = open.builder.record_count() as usize;
         if open.builder.len() >= self.limits.batch_size || records >= self.limits.batch_records {
             self.seal(id);
@@ -147,28 +123,6 @@ impl Batcher {
         (delivery, wake)
     }
 
-    fn lane(&mut self, topic: &Arc<str>, partition: usize) -> LaneId {
-        let queues = match self.topics.get_mut(topic) {
-            Some(queues) => queues,
-            None => self.topics.entry(Arc::clone(topic)).or_default(),
-        };
-        if queues.by_partition.len() <= partition {
-            queues.by_partition.resize(partition + 1, None);
-        }
-        *queues.by_partition[partition].get_or_insert_with(|| {
-            let mut lane = Lane::new(Arc::clone(topic), partition as i32);
-            if let Some(producer_id) = self.producer_id {
-                lane.sequence.identify(producer_id);
-            }
-            if let Some(identity) = self.identity {
-                lane.sequence.adopt(identity);
-            }
-            lane.admitted = !self.admits_by_request;
-            self.lanes.push(lane);
-            LaneId((self.lanes.len() - 1) as u32)
-        })
-    }
-
     fn open(&mut self, id: LaneId, first_record: usize, now: Instant) {
         let lane = &mut self.lanes[id.0 as usize];
         let capacity = lane.last_size.min(self.limits.batch_size).max(HEADER_BYTES + first_record);
@@ -177,7 +131,7 @@ impl Batcher {
         self.next_number += 1;
         self.unsettled.insert(number, (Arc::clone(ticket.completion()), 1));
         let linger_until = now + self.limits.linger;
-        let builder = BatchBuilder::new(capacity);
+        let builder = BatchBuilder::within(self.spare.take(capacity), capacity);
         if !lane.admitted && !self.unadmitted.contains(&id) {
             self.unadmitted.push(id);
         }
@@ -259,8 +213,14 @@ impl Batcher {
     pub(crate) fn ready(&self) -> impl Iterator<Item = (LaneId, &Arc<str>, i32, Option<u64>)> {
         self.ready.iter().map(|(_, id)| {
             let lane = &self.lanes[id.0 as usize];
-            (*id, &lane.topic, lane.partition, (!lane.flying.is_empty()).then_some(lane.route))
+            (*id, &lane.topic, lane.partition, self.route(*id))
         })
+    }
+
+    /// The route that the next batch of a lane has to take.
+    pub(crate) fn route(&self, id: LaneId) -> Option<u64> {
+        let lane = &self.lanes[id.0 as usize];
+        (!lane.flying.is_empty()).then_some(lane.route)
     }
 
     /// How big the next batch of a ready lane is.
@@ -441,11 +401,6 @@ impl Batcher {
     /// Whether nothing waits and nothing is in flight.
     pub(crate) fn is_empty(&self) -> bool {
         self.unsettled.is_empty()
-    }
-
-    /// Every topic that was ever sent to.
-    pub(crate) fn topics(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.topics.keys()
     }
 
     /// Gives up everything that is not in flight.

@@ -1,6 +1,7 @@
 //! The rules of the queues, without a clock: time is a number that the test passes in.
 
 use super::*;
+use crate::cluster::metadata::Topic;
 
 use std::time::Duration;
 
@@ -11,7 +12,6 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 
 struct World {
     batcher: Batcher,
-    topic: Arc<str>,
     start: Instant,
     memory: Arc<Semaphore>,
 }
@@ -20,17 +20,30 @@ impl World {
     fn new(limits: Limits) -> Self {
         let memory = Arc::new(Semaphore::new(0));
         let batcher = Batcher::new(limits, Arc::clone(&memory), fastrand::Rng::with_seed(7));
-        Self { batcher, topic: "t".into(), start: Instant::now(), memory }
+        Self { batcher, start: Instant::now(), memory }
     }
 
     fn at(&self, millis: u64) -> Instant {
         self.start + Duration::from_millis(millis)
     }
 
+    fn topic(&mut self) -> TopicIndex {
+        let leader = crate::cluster::metadata::Leader { node_id: Some(1), leader_epoch: 0 };
+        let known = Topic {
+            name: "t".into(),
+            topic_id: uuid::Uuid::nil(),
+            partitions: vec![leader; 16],
+            refreshed_at: self.start,
+        };
+        self.batcher.topic(&"t".into(), 0, || Some(known.into())).expect("it is known").0
+    }
+
     fn push(&mut self, partition: usize, size: usize, millis: u64) -> (Delivery, bool) {
         let value = vec![0; size];
         let record = RecordParts { timestamp: 0, key: None, value: Some(&value), headers: &[] };
-        self.batcher.push(&Arc::clone(&self.topic), partition, record, size, self.at(millis))
+        let (bound, now) = (record.upper_bound(), self.at(millis));
+        let topic = self.topic();
+        self.batcher.push(topic, partition, record, bound, || now)
     }
 
     fn ready(&mut self, millis: u64) -> Vec<i32> {
@@ -218,28 +231,40 @@ fn memory_comes_back_when_a_batch_is_settled() {
     let batch = world.take(0);
     assert_eq!(world.memory.available_permits(), 0);
     batch.ticket.fail(crate::Written::NotWritten, Error::Closed { what: "test" });
-    assert_eq!(world.memory.available_permits(), 300);
+    assert_eq!(world.memory.available_permits(), 125 + 225);
 }
 
 #[test]
 fn records_without_a_key_stay_together_and_then_move_on() {
     // KIP-794: a partition keeps its records until it has batch.size of them.
     let mut world = World::new(limits());
-    let leader = crate::cluster::metadata::Leader { node_id: Some(1), leader_epoch: 0 };
-    let topic = Topic {
-        name: Arc::clone(&world.topic),
-        topic_id: uuid::Uuid::nil(),
-        partitions: vec![leader; 16],
-        refreshed_at: world.start,
-    };
+    let topic = world.topic();
     let mut partitions = Vec::new();
     for _ in 0..200 {
-        let partition = world.batcher.sticky_partition(&topic, 100);
+        let partition = world.batcher.sticky_partition(topic, 100);
         world.push(partition, 79, 0);
         partitions.push(partition);
     }
     let switches = partitions.windows(2).filter(|pair| pair[0] != pair[1]).count();
     assert!((10..=22).contains(&switches), "{switches}: {partitions:?}");
+}
+
+#[test]
+fn what_lingers_can_go_along_with_what_is_due_unless_its_partition_is_busy() {
+    // Java RecordAccumulator.drainBatchesForOneNode: a request for a broker takes what there is for it.
+    let mut world = World::new(limits());
+    world.push(0, 10, 0);
+    world.push(1, 10, 3);
+    assert_eq!(world.ready(5), [0]);
+    let lingering: Vec<_> = world.batcher.lingering().map(|(id, _, partition)| (id, partition)).collect();
+    assert_eq!(lingering.len(), 1);
+    assert_eq!(lingering[0].1, 1);
+    assert!(world.batcher.hasten(lingering[0].0));
+    assert_eq!(world.ready(5), [0, 1]);
+    let in_flight = world.take(1);
+    world.push(1, 10, 5);
+    assert!(!world.batcher.hasten(in_flight.lane), "one batch is in flight already");
+    assert_eq!(world.batcher.lingering().count(), 1, "it lingers on");
 }
 
 mod idempotence {

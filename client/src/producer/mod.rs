@@ -26,7 +26,8 @@ use std::{
 };
 
 use tokio::{
-    sync::{Notify, Semaphore, TryAcquireError},
+    sync::{Notify, Semaphore, SemaphorePermit, TryAcquireError},
+    task::consume_budget,
     time::{Instant, timeout_at},
 };
 
@@ -44,7 +45,7 @@ pub use self::{
 };
 use crate::{
     batch::{HEADER_BYTES, builder::RecordParts},
-    cluster::{Cluster, metadata::Topic},
+    cluster::Cluster,
     config::ProducerConfig,
     error::{Error, Result},
     record::{Record, RecordMetadata, Timestamp},
@@ -149,24 +150,32 @@ impl Producer {
     async fn send_in(&self, mut record: Record, transaction: Option<u64>) -> Result<Delivery> {
         let handle = &*self.handle;
         handle.intercept(&mut record);
-        let limit = handle.shared.config.max_block;
-        let deadline = Instant::now() + limit;
-        let topic = match handle.cluster.metadata().topic(&record.topic) {
-            Some(topic) => topic,
-            None => handle.cluster.topic(&record.topic, true, limit).await?,
-        };
         let (parts, size) = handle.measure(&record)?;
-        let permits = u32::try_from(size).unwrap_or(u32::MAX);
-        let room = timeout_at(deadline, handle.shared.memory.acquire_many(permits)).await;
-        let room = room.map_err(|_| {
-            handle.cluster.recorder().producers.exhausted.add(1);
-            Error::Timeout { what: "waiting for room in buffer_memory", limit }
-        })?;
-        let room = room.map_err(|_| CLOSED)?;
-        let delivery = handle.push(&topic, &record, parts, size, transaction)?;
-        // From here on the batch owes the memory.
-        room.forget();
-        Ok(delivery)
+        // A program that sends without end lets the sender run, on a runtime with one thread as well.
+        consume_budget().await;
+        // Clocks are read, and timers made, by those alone who have to wait.
+        let mut deadline = None;
+        let limit = handle.shared.config.max_block;
+        loop {
+            let permits = u32::try_from(size).unwrap_or(u32::MAX);
+            let room = match handle.shared.memory.try_acquire_many(permits) {
+                Ok(room) => room,
+                Err(TryAcquireError::Closed) => return Err(CLOSED),
+                Err(TryAcquireError::NoPermits) => {
+                    let deadline = *deadline.get_or_insert_with(|| Instant::now() + limit);
+                    handle.wait_for_room(permits, deadline).await?
+                }
+            };
+            if let Some(delivery) = handle.push(&record, parts, size, transaction)? {
+                // From here on the batch owes the memory.
+                room.forget();
+                return Ok(delivery);
+            }
+            drop(room);
+            let deadline = *deadline.get_or_insert_with(|| Instant::now() + limit);
+            let left = deadline.saturating_duration_since(Instant::now());
+            handle.cluster.topic(&record.topic, true, left).await?;
+        }
     }
 
     /// [`Producer::send`] for callers that cannot wait: refuses, and gives the record back, when the topic is not known yet
@@ -174,9 +183,9 @@ impl Producer {
     pub fn try_send(&self, mut record: Record) -> Result<Delivery, TrySendError> {
         let handle = &*self.handle;
         let refuse = |record, reason| Err(TrySendError { record: Box::new(record), reason });
-        let Some(topic) = handle.cluster.metadata().topic(&record.topic) else {
+        if handle.cluster.metadata().topic(&record.topic).is_none() {
             return refuse(record, Refused::TopicNotKnown);
-        };
+        }
         handle.intercept(&mut record);
         let (parts, size) = match handle.measure(&record) {
             Ok(measured) => measured,
@@ -191,10 +200,14 @@ impl Producer {
             }
             Err(TryAcquireError::Closed) => return refuse(record, Refused::Error(CLOSED)),
         };
-        match handle.push(&topic, &record, parts, size, None) {
-            Ok(delivery) => {
+        match handle.push(&record, parts, size, None) {
+            Ok(Some(delivery)) => {
                 room.forget();
                 Ok(delivery)
+            }
+            Ok(None) => {
+                drop(room);
+                refuse(record, Refused::TopicNotKnown)
             }
             Err(error) => {
                 drop(room);
@@ -277,6 +290,15 @@ impl Handle {
         self.interceptors.iter().for_each(|interceptor| interceptor.0(record));
     }
 
+    async fn wait_for_room(&self, permits: u32, deadline: Instant) -> Result<SemaphorePermit<'_>> {
+        let room = timeout_at(deadline, self.shared.memory.acquire_many(permits)).await;
+        let room = room.map_err(|_| {
+            self.cluster.recorder().producers.exhausted.add(1);
+            Error::Timeout { what: "waiting for room in buffer_memory", limit: self.shared.config.max_block }
+        })?;
+        room.map_err(|_| CLOSED)
+    }
+
     /// The parts of a record as they will be written, and the most that they take.
     fn measure<'a>(&self, record: &'a Record) -> Result<(RecordParts<'a>, usize)> {
         let parts = RecordParts {
@@ -293,21 +315,29 @@ impl Handle {
         Ok((parts, size))
     }
 
-    /// Chooses the partition and appends, in one step: the order of the appends is the order of the log.
+    /// Chooses the partition and appends: the order of the appends is the order of the log. `None` when nothing is known of
+    /// the topic.
     fn push(
         &self,
-        topic: &Topic,
         record: &Record,
         parts: RecordParts<'_>,
         size: usize,
         transaction: Option<u64>,
-    ) -> Result<Delivery> {
-        let count = topic.partitions.len();
+    ) -> Result<Option<Delivery>> {
+        let mut queues = self.shared.queues();
+        let metadata = self.cluster.metadata();
+        let known = queues.batcher.topic(&record.topic, metadata.edition(), || metadata.topic(&record.topic));
+        let Some((topic, count)) = known else { return Ok(None) };
         let chosen = match record.partition {
             Some(partition) => Some(usize::try_from(partition).unwrap_or(usize::MAX)),
-            None => self.partitioner.partition(record, count),
+            None => {
+                // It may be the program's own, which must not run under our lock.
+                drop(queues);
+                let chosen = self.partitioner.partition(record, count);
+                queues = self.shared.queues();
+                chosen
+            }
         };
-        let mut queues = self.shared.queues();
         if queues.closed {
             return Err(CLOSED);
         }
@@ -318,14 +348,18 @@ impl Handle {
         let partition = chosen.unwrap_or_else(|| queues.batcher.sticky_partition(topic, size));
         if partition >= count {
             let partition = i32::try_from(partition).unwrap_or(record.partition.unwrap_or(i32::MAX));
-            return Err(Error::UnknownPartition { topic: Arc::clone(&topic.name), partition, partition_count: count });
+            return Err(Error::UnknownPartition {
+                topic: Arc::clone(&record.topic),
+                partition,
+                partition_count: count,
+            });
         }
-        let (delivery, wake) = queues.batcher.push(&topic.name, partition, parts, size, Instant::now());
+        let (delivery, wake) = queues.batcher.push(topic, partition, parts, size, Instant::now);
         drop(queues);
         if wake {
             self.shared.changed.notify_one();
         }
-        Ok(delivery)
+        Ok(Some(delivery))
     }
 }
 

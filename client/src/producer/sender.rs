@@ -6,10 +6,11 @@
 //! connection, gets the next batch when the answers of those before it are known.
 
 mod counting;
+mod draining;
 mod transactions;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, btree_map::Entry},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
@@ -20,6 +21,7 @@ use kafka_protocol::messages::{
 use tokio::time::{Instant, sleep_until};
 use tracing::Instrument;
 
+use self::draining::{Request, topics};
 use super::{
     Shared,
     answer::{Placed, Verdict, verdicts},
@@ -33,7 +35,7 @@ use crate::{
     error::{BatchError, Error, Result, Written},
     metrics::Event,
     wire::{
-        produce::{TOPIC_IDS, Terms, TopicData, encode},
+        produce::{TOPIC_IDS, Terms, encode},
         versions::Api,
     },
 };
@@ -183,81 +185,6 @@ impl Sender {
         }
     }
 
-    /// Sends to each broker that has room one request with the oldest batches. `true` when there may be more to send.
-    fn drain(&mut self, now: Instant) -> bool {
-        let mut requests: BTreeMap<i32, Request> = BTreeMap::new();
-        let mut wanted = BTreeSet::new();
-        let shared = Arc::clone(&self.shared);
-        {
-            let mut queues = shared.queues();
-            let lanes: Vec<_> =
-                queues.batcher.ready().map(|(id, topic, of, route)| (id, Arc::clone(topic), of, route)).collect();
-            for (id, topic, partition, route) in lanes {
-                let Some((node_id, _)) = self.cluster.metadata().leader(&topic, partition) else {
-                    self.stale.insert(topic);
-                    continue;
-                };
-                let size = queues.batcher.next_size(id);
-                let Some(request) = self.request(&mut requests, node_id, size) else {
-                    if self.nodes.get(&node_id).is_some_and(|node| node.unreachable) {
-                        self.stale.insert(topic);
-                    }
-                    wanted.insert(node_id);
-                    continue;
-                };
-                if route.is_some_and(|route| route != request.route) {
-                    continue;
-                }
-                if let Some(batch) = queues.batcher.take(id, request.route) {
-                    request.size_bytes += size;
-                    request.batches.push(Placed { topic, partition, topic_id: uuid::Uuid::nil(), batch });
-                }
-            }
-        }
-        for node_id in wanted {
-            self.dial(node_id);
-        }
-        let mut sent = false;
-        for (node_id, request) in requests {
-            if !request.batches.is_empty() {
-                self.submit(node_id, request, now);
-                sent = true;
-            }
-        }
-        sent
-    }
-
-    /// The request under construction for a node, if the node is connected and the request has room.
-    fn request<'a>(
-        &mut self,
-        requests: &'a mut BTreeMap<i32, Request>,
-        node_id: i32,
-        size: usize,
-    ) -> Option<&'a mut Request> {
-        let request = match requests.entry(node_id) {
-            Entry::Occupied(entry) => entry.into_mut(),
-            Entry::Vacant(entry) => {
-                let in_flight = self.nodes.get(&node_id).map_or(0, |node| node.in_flight);
-                if in_flight >= self.shared.config.max_in_flight {
-                    return None;
-                }
-                let connection = self.cluster.live(&self.lane, node_id)?;
-                let node = self.nodes.entry(node_id).or_default();
-                let route = match &node.connection {
-                    Some((last, route)) if last.is_same(&connection) => *route,
-                    _ => {
-                        self.routes += 1;
-                        node.connection = Some((connection.clone(), self.routes));
-                        self.routes
-                    }
-                };
-                entry.insert(Request { connection, route, batches: Vec::new(), size_bytes: 0 })
-            }
-        };
-        let fits = request.batches.is_empty() || request.size_bytes + size <= self.shared.config.max_request_size;
-        fits.then_some(request)
-    }
-
     fn dial(&mut self, node_id: i32) {
         let node = self.nodes.entry(node_id).or_default();
         if node.dialling || self.cluster.live(&self.lane, node_id).is_some() {
@@ -359,6 +286,7 @@ impl Sender {
                     self.shared.queues().batcher.written(&batch);
                     self.count_written(&batch, acknowledged);
                     batch.ticket.acknowledge(acknowledged);
+                    self.shared.queues().batcher.recycle(batch.content);
                 }
                 Verdict::Failed(failed) => {
                     if failed.error.refreshes_metadata() {
@@ -448,30 +376,4 @@ impl Drop for Sender {
         self.shared.memory.close();
         left.into_iter().for_each(|batch| batch.fail(super::CLOSED));
     }
-}
-
-/// A request under construction.
-struct Request {
-    connection: Connection,
-    route: u64,
-    batches: Vec<Placed>,
-    size_bytes: usize,
-}
-
-/// Groups batches by topic and turns each into its bytes, once and for all its attempts.
-fn topics(batches: &mut [Placed]) -> Vec<TopicData> {
-    batches.sort_by(|a, b| a.topic.cmp(&b.topic));
-    let mut topics: Vec<TopicData> = Vec::new();
-    for Placed { topic, topic_id, partition, batch } in batches {
-        let bytes = batch.bytes();
-        match topics.last_mut() {
-            Some(last) if last.name == *topic => last.partitions.push((*partition, bytes)),
-            _ => topics.push(TopicData {
-                name: Arc::clone(topic),
-                topic_id: *topic_id,
-                partitions: vec![(*partition, bytes)],
-            }),
-        }
-    }
-    topics
 }
