@@ -3,10 +3,12 @@
 //! One module measures one figure; each gives [`report::Row`]s and never judges by a number of another run.
 
 pub mod allocator;
+pub mod client;
 pub mod consume;
 pub mod cycles;
 pub mod exec;
 pub mod groups;
+pub mod load;
 pub mod machine;
 pub mod members;
 pub mod memory;

@@ -8,7 +8,7 @@ use clap::{Parser, ValueEnum};
 use mockbroker_bench::allocator::Counting;
 use mockbroker_bench::processes::{Programs, repository};
 use mockbroker_bench::report::{self, Row, Verdict};
-use mockbroker_bench::{Effort, consume, cycles, exec, groups, machine, memory, produce, transactions};
+use mockbroker_bench::{Effort, client, consume, cycles, exec, groups, machine, memory, produce, transactions};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -25,6 +25,9 @@ struct Arguments {
     /// A `mockbroker` that was built before, instead of building this tree's.
     #[arg(long, value_name = "PROGRAM")]
     mockbroker: Option<PathBuf>,
+    /// Measure `client` on a real Kafka as well.
+    #[arg(long)]
+    kafka: bool,
     /// Exit with 1 if a promise is not kept.
     #[arg(long)]
     strict: bool,
@@ -39,9 +42,10 @@ enum Figure {
     Memory,
     Groups,
     Transactions,
+    Client,
 }
 
-const ORDER: [Figure; 7] = [
+const ORDER: [Figure; 8] = [
     Figure::Cycles,
     Figure::Exec,
     Figure::Produce,
@@ -49,6 +53,7 @@ const ORDER: [Figure; 7] = [
     Figure::Memory,
     Figure::Groups,
     Figure::Transactions,
+    Figure::Client,
 ];
 
 fn main() -> ExitCode {
@@ -70,6 +75,7 @@ fn main() -> ExitCode {
             Figure::Memory => memory::run(),
             Figure::Groups => groups::run(&programs, effort),
             Figure::Transactions => transactions::run(&programs, effort),
+            Figure::Client => client::run(&programs, effort, arguments.kafka),
         };
         eprint!("{}", report::table(&measured));
         rows.extend(measured);

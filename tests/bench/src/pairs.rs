@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::machine::{MachineTime, processors};
-use crate::processes::{Broker, Driven, Programs};
+use crate::processes::{Broker, Client, Driven, Programs};
 use crate::statistics::{Estimate, median};
 
 /// A pair is quiet while others take no more than this share of the machine.
@@ -20,8 +20,14 @@ pub struct Measured {
     pub records_per_second: f64,
     /// The share of the machine that others took.
     pub foreign: f64,
-    /// librdkafka's version.
+    /// The client's version.
     pub version: String,
+    /// CPU nanoseconds of the client for each record, from the first one to the last.
+    pub work_per_record: f64,
+    /// The median wait of a record that is awaited before the next one is sent.
+    pub p50_us: f64,
+    /// Produce requests of a load that counts them.
+    pub requests_per_second: f64,
 }
 
 /// One run against each of two brokers.
@@ -51,8 +57,13 @@ pub struct Pairs {
 
 /// Runs the load once.
 pub fn measure(programs: &Programs, broker: &Broker, load: &[&str]) -> Measured {
+    measure_client(programs, Client::Librdkafka, broker, load)
+}
+
+/// Runs the load once, by one client or the other.
+pub fn measure_client(programs: &Programs, client: Client, broker: &Broker, load: &[&str]) -> Measured {
     let (machine, begin, cpu) = (MachineTime::now(), Instant::now(), broker.cpu_time());
-    let driven: Driven = programs.drive(broker, load);
+    let driven: Driven = programs.drive_by(client, broker, load);
     let cpu = broker.cpu_time() - cpu;
     let foreign = machine.foreign_share(begin.elapsed(), cpu + driven.cpu);
     Measured {
@@ -60,6 +71,9 @@ pub fn measure(programs: &Programs, broker: &Broker, load: &[&str]) -> Measured 
         records_per_second: driven.records as f64 / driven.wall.as_secs_f64(),
         foreign,
         version: driven.version,
+        work_per_record: driven.work.as_nanos() as f64 / driven.records.max(1) as f64,
+        p50_us: driven.p50_us,
+        requests_per_second: driven.requests as f64 / driven.wall.as_secs_f64(),
     }
 }
 
@@ -112,7 +126,8 @@ impl Pairs {
         let run = |run: &Measured| {
             json!({
                 "cpu_seconds_per_gib": run.cpu_per_gib, "records_per_second": run.records_per_second,
-                "foreign_share": run.foreign, "librdkafka": run.version,
+                "foreign_share": run.foreign, "version": run.version,
+                "client_ns_per_record": run.work_per_record, "p50_us": run.p50_us,
             })
         };
         json!({

@@ -67,7 +67,13 @@ impl Programs {
 
     /// Runs a librdkafka client against `broker` to its end.
     pub fn drive(&self, broker: &Broker, arguments: &[&str]) -> Driven {
-        let output = Command::new(self.here.join("drive"))
+        self.drive_by(Client::Librdkafka, broker, arguments)
+    }
+
+    /// Runs a client against `broker` to its end.
+    pub fn drive_by(&self, client: Client, broker: &Broker, arguments: &[&str]) -> Driven {
+        let program = if client == Client::Ours { "drive-ours" } else { "drive" };
+        let output = Command::new(self.here.join(program))
             .args(arguments)
             .args(["--bootstrap", &broker.bootstrap])
             .stderr(Stdio::inherit())
@@ -82,6 +88,9 @@ impl Programs {
             bytes: number("bytes"),
             wall: Duration::from_nanos(number("wall_ns")),
             cpu: Duration::from_nanos(number("cpu_ns")),
+            work: Duration::from_nanos(number("work_ns")),
+            p50_us: report["p50_us"].as_f64().unwrap_or_default(),
+            requests: number("requests"),
             version: report["version"].as_str().unwrap_or_default().to_owned(),
         }
     }
@@ -91,6 +100,15 @@ impl Programs {
 pub fn repository() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.join("../..").canonicalize().expect("the package lies two levels below the repository")
+}
+
+/// Whose client a driver is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Client {
+    /// `drive-ours`.
+    Ours,
+    /// `drive`.
+    Librdkafka,
 }
 
 /// What a driver did.
@@ -104,7 +122,13 @@ pub struct Driven {
     pub wall: Duration,
     /// CPU time of the driver from its start to its end.
     pub cpu: Duration,
-    /// Of librdkafka.
+    /// CPU time of the driver from the first record to the last.
+    pub work: Duration,
+    /// The median wait, where records are awaited.
+    pub p50_us: f64,
+    /// Produce requests, where they are counted.
+    pub requests: u64,
+    /// Of the client.
     pub version: String,
 }
 

@@ -2,92 +2,46 @@
 //!
 //! `drive produce` writes records of pseudo-random bytes; `drive consume` reads each partition from offset 0. Both
 //! leave every property at librdkafka's default but those in `produce` and `consume` below, so that each broker gets
-//! the same load. `drive join` lets two consumers of a new group take a partition each. The consumer takes messages in batches from librdkafka's queue, as `rdkafka_performance` does: the
-//! call per message costs more than the message.
+//! the same load. `drive join` lets two consumers of a new group take a partition each. The consumer takes messages in
+//! batches from librdkafka's queue, as `rdkafka_performance` does: the call per message costs more than the message.
+//! `drive-ours` is the same by the client of this workspace, with the same arguments.
 
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use mockbroker_bench::machine::own_cpu_time;
+use mockbroker_bench::load::{Direction, Load, Run, Stopwatch};
 use rdkafka::bindings::{
-    rd_kafka_consume_batch_queue, rd_kafka_message_destroy, rd_kafka_message_t, rd_kafka_queue_destroy,
-    rd_kafka_queue_get_consumer,
+    rd_kafka_consume_batch_queue, rd_kafka_event_destroy, rd_kafka_event_message_next, rd_kafka_message_destroy,
+    rd_kafka_message_t, rd_kafka_queue_destroy, rd_kafka_queue_get_consumer, rd_kafka_queue_get_main,
+    rd_kafka_queue_poll, rd_kafka_queue_t,
 };
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
-use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
-
-/// One run of a librdkafka client.
-#[derive(Clone, Parser)]
-struct Load {
-    /// What to do: `produce`, `consume` or `join`.
-    #[arg(value_parser = ["produce", "consume", "join"])]
-    direction: String,
-    /// The broker, host:port.
-    #[arg(long)]
-    bootstrap: String,
-    /// The topic.
-    #[arg(long, default_value = "bench")]
-    topic: String,
-    /// Records go to, or come from, partitions 0 to N-1, the same number for each, one partition after the other.
-    #[arg(long, default_value_t = 1)]
-    partitions: i32,
-    /// Bytes in the value of a record.
-    #[arg(long, default_value_t = 1024)]
-    size: usize,
-    /// Records in all.
-    #[arg(long, default_value_t = 2)]
-    count: u64,
-    /// Other properties of librdkafka, KEY=VALUE.
-    #[arg(long = "property", value_name = "KEY=VALUE")]
-    properties: Vec<String>,
-}
+use rdkafka::{ClientConfig, ClientContext, Offset, Statistics, TopicPartitionList};
 
 fn main() {
     let load = Load::parse();
-    let run = match load.direction.as_str() {
-        "produce" => produce(&load),
-        "join" => join(&load),
-        _ => consume(&load),
+    let run = match load.direction {
+        Direction::Produce => produce(&load),
+        Direction::Consume => consume(&load),
+        Direction::Join => join(&load),
+        Direction::Await => one_at_a_time(&load),
+        Direction::Spread => spread(&load),
     };
-    let report = serde_json::json!({
-        "client": "librdkafka",
-        "version": rdkafka::util::get_rdkafka_version().1,
-        "records": run.records,
-        "bytes": run.bytes,
-        "failed": run.failed,
-        "wall_ns": nanoseconds(run.wall),
-        "cpu_ns": nanoseconds(own_cpu_time()),
-    });
-    println!("{report}");
+    run.print("librdkafka", &rdkafka::util::get_rdkafka_version().1);
 }
 
-fn nanoseconds(length: Duration) -> u64 {
-    u64::try_from(length.as_nanos()).expect("a run is shorter than 584 years")
-}
-
-/// What a run did.
-struct Run {
-    records: u64,
-    bytes: u64,
-    failed: u64,
-    wall: Duration,
-}
-
-impl Load {
-    /// librdkafka's configuration: the broker, and what was asked for on the command line.
-    fn config(&self) -> ClientConfig {
-        let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", &self.bootstrap);
-        for property in &self.properties {
-            let (key, value) = property.split_once('=').expect("a property is KEY=VALUE");
-            config.set(key, value);
-        }
-        config
+/// librdkafka's configuration: the broker, and what was asked for on the command line.
+fn config(load: &Load) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", &load.bootstrap);
+    for (key, value) in load.properties() {
+        config.set(key, value);
     }
+    config
 }
 
 /// Counts what the broker acknowledged.
@@ -95,9 +49,23 @@ impl Load {
 struct Deliveries {
     delivered: AtomicU64,
     failed: AtomicU64,
+    /// Produce requests so far, as of the last statistics.
+    requests: AtomicU64,
 }
 
-impl ClientContext for Deliveries {}
+impl Deliveries {
+    fn counts(&self) -> (u64, u64) {
+        (self.delivered.load(Ordering::Relaxed), self.failed.load(Ordering::Relaxed))
+    }
+}
+
+impl ClientContext for Deliveries {
+    fn stats(&self, statistics: Statistics) {
+        let of_broker = |broker: &rdkafka::statistics::Broker| broker.req.get("Produce").copied().unwrap_or(0);
+        let requests: i64 = statistics.brokers.values().map(of_broker).sum();
+        self.requests.store(requests.unsigned_abs(), Ordering::Relaxed);
+    }
+}
 
 impl ProducerContext for Deliveries {
     type DeliveryOpaque = ();
@@ -111,21 +79,17 @@ impl ProducerContext for Deliveries {
 /// Writes the records, acks=all, linger 5 ms. The clock runs from the first record to the last acknowledgement; the
 /// connection and the metadata are there before.
 fn produce(load: &Load) -> Run {
-    let mut config = load.config();
+    let mut config = config(load);
     config.set("acks", "all").set("linger.ms", "5").set("queue.buffering.max.messages", "500000");
     let producer: BaseProducer<Deliveries> =
         config.create_with_context(Deliveries::default()).expect("librdkafka's producer starts");
     producer.client().fetch_metadata(Some(&load.topic), Duration::from_secs(10)).expect("the broker answers");
-    let mut pool = vec![0; (1 << 20) + load.size];
-    fastrand::Rng::with_seed(7).fill(&mut pool);
-    let per_partition = load.count.div_ceil(u64::try_from(load.partitions).expect("partitions is positive"));
+    let pool = load.pool();
 
-    let begin = Instant::now();
+    let clock = Stopwatch::start();
     for number in 0..load.count {
-        let at = usize::try_from(number * 61 % (1 << 20)).expect("below 1 MiB");
-        let partition = i32::try_from(number / per_partition).expect("below the number of partitions");
-        let mut record =
-            BaseRecord::<(), [u8]>::to(&load.topic).payload(&pool[at..at + load.size]).partition(partition);
+        let (partition, value) = (load.partition_of(number), &pool[load.value_of(number)]);
+        let mut record = BaseRecord::<(), [u8]>::to(&load.topic).payload(value).partition(partition);
         while let Err((error, back)) = producer.send(record) {
             assert!(matches!(error, KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)), "send: {error}");
             producer.poll(Duration::from_millis(1));
@@ -136,15 +100,103 @@ fn produce(load: &Load) -> Run {
         }
     }
     producer.flush(Duration::from_secs(60)).expect("every record is answered");
-    let wall = begin.elapsed();
-    let context = producer.context();
-    let records = context.delivered.load(Ordering::Relaxed);
-    Run { records, bytes: records * load.size as u64, failed: context.failed.load(Ordering::Relaxed), wall }
+    let mut run = clock.stop();
+    (run.records, run.failed) = producer.context().counts();
+    run.bytes = run.records * load.size as u64;
+    run
+}
+
+/// Sends one record and waits for its delivery report, again and again, by the shortest way that librdkafka has: the thread
+/// that sends is the one that is told.
+fn one_at_a_time(load: &Load) -> Run {
+    let mut config = config(load);
+    config.set("acks", "all").set("linger.ms", "0");
+    let producer: BaseProducer<Deliveries> =
+        config.create_with_context(Deliveries::default()).expect("librdkafka's producer starts");
+    producer.client().fetch_metadata(Some(&load.topic), Duration::from_secs(10)).expect("the broker answers");
+    let pool = load.pool();
+    // SAFETY: the handle is alive as long as `producer`, which outlives `queue`.
+    let queue = unsafe { rd_kafka_queue_get_main(producer.client().native_ptr()) };
+    let mut latencies = Vec::new();
+    let (mut clock, mut failed) = (Stopwatch::start(), 0);
+    for number in 0..load.warm_up() + load.count {
+        if number == load.warm_up() {
+            latencies.clear();
+            clock = Stopwatch::start();
+        }
+        let begin = Instant::now();
+        let value = &pool[load.value_of(number)];
+        let record = BaseRecord::<(), [u8]>::to(&load.topic).payload(value).partition(0);
+        producer.send(record).map_err(|(error, _)| error).expect("there is room");
+        failed += u64::from(!reported(queue));
+        latencies.push(begin.elapsed());
+    }
+    let run = clock.stop();
+    // SAFETY: the reference taken above is given back once.
+    unsafe { rd_kafka_queue_destroy(queue) };
+    Run { records: load.count, bytes: load.count * load.size as u64, failed, latencies, ..run }
+}
+
+/// Waits for the next delivery report; whether it is of a success. `BaseProducer::poll` would go on until its time is up.
+fn reported(queue: *mut rd_kafka_queue_t) -> bool {
+    loop {
+        // SAFETY: the queue is alive; an event is destroyed once, here, and its message is of no use after that.
+        unsafe {
+            let event = rd_kafka_queue_poll(queue, 10_000);
+            assert!(!event.is_null(), "no report within 10 s");
+            let message = rd_kafka_event_message_next(event);
+            let succeeded = (!message.is_null()).then(|| (*message).err as i32 == 0);
+            rd_kafka_event_destroy(event);
+            if let Some(succeeded) = succeeded {
+                return succeeded;
+            }
+        }
+    }
+}
+
+/// One record for each partition each second, in equal steps. Requests are counted by librdkafka's statistics.
+fn spread(load: &Load) -> Run {
+    let mut config = config(load);
+    config.set("acks", "all").set("linger.ms", "5").set("statistics.interval.ms", "200");
+    let producer: BaseProducer<Deliveries> =
+        config.create_with_context(Deliveries::default()).expect("librdkafka's producer starts");
+    producer.client().fetch_metadata(Some(&load.topic), Duration::from_secs(30)).expect("the broker answers");
+    let pool = load.pool();
+    let send = |number: u64| {
+        let value = &pool[load.value_of(number)];
+        let record = BaseRecord::<(), [u8]>::to(&load.topic).payload(value).partition(load.spread_over(number));
+        producer.send(record).map_err(|(error, _)| error).expect("there is room");
+        producer.poll(Duration::ZERO);
+    };
+    // One round by which every partition is known.
+    (0..load.partitions.unsigned_abs().into()).for_each(send);
+    producer.flush(Duration::from_secs(60)).expect("every record is answered");
+    let settle = || {
+        let until = Instant::now() + Duration::from_millis(450);
+        while Instant::now() < until {
+            producer.poll(Duration::from_millis(10));
+        }
+        producer.context().requests.load(Ordering::Relaxed)
+    };
+    let (before, known) = (settle(), producer.context().counts());
+    let clock = Stopwatch::start();
+    for number in 0..load.count {
+        let turn = load.turn_of(number, clock.begin());
+        std::thread::sleep(turn.saturating_duration_since(Instant::now()));
+        send(number);
+    }
+    producer.flush(Duration::from_secs(60)).expect("every record is answered");
+    let mut run = clock.stop();
+    run.requests = settle() - before;
+    let counts = producer.context().counts();
+    (run.records, run.failed) = (counts.0 - known.0, counts.1);
+    run.bytes = run.records * load.size as u64;
+    run
 }
 
 /// Reads the records from offset 0. The clock runs from the first message to the last.
 fn consume(load: &Load) -> Run {
-    let mut config = load.config();
+    let mut config = config(load);
     config.set("group.id", "bench").set("enable.auto.commit", "false").set("queued.min.messages", "1000000");
     let consumer: BaseConsumer = config.create().expect("librdkafka's consumer starts");
     let mut assignment = TopicPartitionList::new();
@@ -155,14 +207,14 @@ fn consume(load: &Load) -> Run {
     // SAFETY: the handle is alive as long as `consumer`, which outlives `queue`.
     let queue = unsafe { rd_kafka_queue_get_consumer(consumer.client().native_ptr()) };
     let mut messages: Vec<*mut rd_kafka_message_t> = vec![ptr::null_mut(); 10_000];
-    let mut run = Run { records: 0, bytes: 0, failed: 0, wall: Duration::ZERO };
-    let mut begin = None;
+    let mut run = Run::default();
+    let mut clock = None;
     while run.records < load.count {
         // SAFETY: `messages` has room for as many pointers as its length says.
         let taken = unsafe { rd_kafka_consume_batch_queue(queue, 10_000, messages.as_mut_ptr(), messages.len()) };
         let taken = usize::try_from(taken).expect("librdkafka's consumer goes on");
         assert!(taken > 0, "no message within 10 s: {} of {} were read", run.records, load.count);
-        begin.get_or_insert_with(Instant::now);
+        clock.get_or_insert_with(Stopwatch::start);
         for &message in &messages[..taken] {
             // SAFETY: librdkafka filled the first `taken` pointers; each is destroyed once, here.
             unsafe {
@@ -176,7 +228,8 @@ fn consume(load: &Load) -> Run {
             }
         }
     }
-    run.wall = begin.expect("at least one batch was read").elapsed();
+    let clock = clock.expect("at least one batch was read").stop();
+    (run.wall, run.work) = (clock.wall, clock.work);
     // SAFETY: the reference taken above is given back once.
     unsafe { rd_kafka_queue_destroy(queue) };
     run
@@ -187,7 +240,7 @@ fn join(load: &Load) -> Run {
     let two = Load { partitions: 2, ..load.clone() };
     produce(&two);
     let group = format!("join-{:x}", fastrand::u64(..));
-    let mut config = load.config();
+    let mut config = config(load);
     config.set("group.id", &group).set("auto.offset.reset", "earliest").set("enable.auto.commit", "false");
     let consumers: Vec<BaseConsumer> = (0..2).map(|_| config.create().expect("librdkafka's consumer starts")).collect();
     for consumer in &consumers {
@@ -205,5 +258,5 @@ fn join(load: &Load) -> Run {
             }
         }
     }
-    Run { records: 2, bytes: 0, failed: 0, wall: begin.elapsed() }
+    Run { records: 2, wall: begin.elapsed(), ..Run::default() }
 }

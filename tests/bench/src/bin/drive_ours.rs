@@ -1,0 +1,168 @@
+//! The load by the client of this workspace, with the arguments and the answers of `drive`, which is librdkafka's.
+//!
+//! Every outcome is looked at, as `drive` does with its delivery reports: a delivery is awaited once a fixed number of
+//! records was sent after it.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use async_kafka::{Delivery, Kafka, Offset, Producer, Record};
+use bytes::Bytes;
+use clap::Parser;
+use mockbroker_bench::load::{Direction, Load, Run, Stopwatch};
+
+type Result<T> = async_kafka::Result<T>;
+
+/// Deliveries that are kept before the oldest is awaited.
+const WINDOW: usize = 100_000;
+const LIMIT: Duration = Duration::from_secs(60);
+
+fn main() -> Result<()> {
+    let load = Load::parse();
+    // One thread: what a program does beside its client is its own, and the broker has the other processor.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let run = runtime.block_on(async {
+        match load.direction {
+            Direction::Produce => produce(&load).await,
+            Direction::Consume => consume(&load).await,
+            Direction::Await => one_at_a_time(&load).await,
+            Direction::Spread => spread(&load).await,
+            Direction::Join => unimplemented!("the figure `groups` has its own members"),
+        }
+    })?;
+    run.print("async-kafka", env!("CARGO_PKG_VERSION"));
+    Ok(())
+}
+
+async fn connect(load: &Load, defaults: &[(&str, &str)]) -> Result<Kafka> {
+    let bootstrap = ("bootstrap.servers", load.bootstrap.as_str());
+    let all = defaults.iter().copied().chain(load.properties()).chain([bootstrap]);
+    Kafka::from_properties(all)?.builder.connect().await
+}
+
+/// Takes outcomes, oldest first.
+#[derive(Default)]
+struct Outcomes {
+    open: VecDeque<Delivery>,
+    delivered: u64,
+    failed: u64,
+}
+
+impl Outcomes {
+    async fn take_oldest(&mut self) {
+        if let Some(delivery) = self.open.pop_front() {
+            match delivery.await {
+                Ok(_) => self.delivered += 1,
+                Err(_) => self.failed += 1,
+            }
+        }
+    }
+
+    async fn push(&mut self, delivery: Delivery) {
+        self.open.push_back(delivery);
+        if self.open.len() > WINDOW {
+            self.take_oldest().await;
+        }
+    }
+
+    async fn take_all(&mut self) {
+        while !self.open.is_empty() {
+            self.take_oldest().await;
+        }
+    }
+}
+
+async fn produce(load: &Load) -> Result<Run> {
+    let kafka = connect(load, &[("acks", "all"), ("linger.ms", "5")]).await?;
+    let producer = kafka.producer().build().await?;
+    kafka.partition_count(&load.topic).await?;
+    let (pool, topic) = (Bytes::from(load.pool()), load.topic.as_str().into());
+    let mut outcomes = Outcomes::default();
+
+    let clock = Stopwatch::start();
+    for number in 0..load.count {
+        let value = pool.slice(load.value_of(number));
+        let record = Record::to(std::sync::Arc::clone(&topic)).value(value).partition(load.partition_of(number));
+        outcomes.push(producer.send(record).await?).await;
+    }
+    producer.flush().await?;
+    outcomes.take_all().await;
+    Ok(counted(clock.stop(), load, &outcomes))
+}
+
+fn counted(run: Run, load: &Load, outcomes: &Outcomes) -> Run {
+    let bytes = outcomes.delivered * load.size as u64;
+    Run { records: outcomes.delivered, bytes, failed: outcomes.failed, ..run }
+}
+
+async fn one_at_a_time(load: &Load) -> Result<Run> {
+    let kafka = connect(load, &[("acks", "all"), ("linger.ms", "0")]).await?;
+    let producer = kafka.producer().build().await?;
+    let (pool, topic): (_, std::sync::Arc<str>) = (Bytes::from(load.pool()), load.topic.as_str().into());
+    let (mut latencies, mut clock) = (Vec::new(), Stopwatch::start());
+    for number in 0..load.warm_up() + load.count {
+        if number == load.warm_up() {
+            latencies.clear();
+            clock = Stopwatch::start();
+        }
+        let begin = Instant::now();
+        let record = Record::to(std::sync::Arc::clone(&topic)).value(pool.slice(load.value_of(number))).partition(0);
+        producer.send(record).await?.await?;
+        latencies.push(begin.elapsed());
+    }
+    Ok(Run { records: load.count, bytes: load.count * load.size as u64, latencies, ..clock.stop() })
+}
+
+async fn spread(load: &Load) -> Result<Run> {
+    let kafka = connect(load, &[("acks", "all"), ("linger.ms", "5")]).await?;
+    let producer = kafka.producer().build().await?;
+    let (pool, topic): (_, std::sync::Arc<str>) = (Bytes::from(load.pool()), load.topic.as_str().into());
+    let send = async |producer: &Producer, number: u64| {
+        let value = pool.slice(load.value_of(number));
+        let record = Record::to(std::sync::Arc::clone(&topic)).value(value).partition(load.spread_over(number));
+        producer.send(record).await
+    };
+    let mut outcomes = Outcomes::default();
+    // One round by which every partition is known.
+    for number in 0..u64::from(load.partitions.unsigned_abs()) {
+        outcomes.push(send(&producer, number).await?).await;
+    }
+    producer.flush().await?;
+    outcomes.take_all().await;
+    let requests = || kafka.metrics().requests.get("Produce").map_or(0, |of| of.request_total);
+    let (before, mut outcomes) = (requests(), Outcomes::default());
+    let clock = Stopwatch::start();
+    for number in 0..load.count {
+        let turn = load.turn_of(number, clock.begin());
+        if turn > Instant::now() {
+            tokio::time::sleep_until(turn.into()).await;
+        }
+        outcomes.push(send(&producer, number).await?).await;
+    }
+    producer.flush().await?;
+    outcomes.take_all().await;
+    let run = counted(clock.stop(), load, &outcomes);
+    producer.close(LIMIT).await?;
+    Ok(Run { requests: requests() - before, ..run })
+}
+
+async fn consume(load: &Load) -> Result<Run> {
+    let kafka = connect(load, &[]).await?;
+    let mut builder = kafka.assigned_consumer();
+    for partition in 0..load.partitions {
+        builder = builder.assign(load.topic.as_str(), partition, Offset::At(0));
+    }
+    let consumer = builder.build().await?;
+    let (mut run, mut clock) = (Run::default(), None);
+    while run.records < load.count {
+        let batch = tokio::time::timeout(Duration::from_secs(10), consumer.next_batch()).await;
+        let batch = batch.expect("a batch within 10 s")?.expect("the consumer is open");
+        clock.get_or_insert_with(Stopwatch::start);
+        for record in batch.records() {
+            run.records += 1;
+            run.bytes += record.value().map_or(0, <[u8]>::len) as u64;
+        }
+    }
+    let times = clock.map(|clock| clock.stop()).unwrap_or_default();
+    Ok(Run { wall: times.wall, work: times.work, ..run })
+}
