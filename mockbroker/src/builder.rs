@@ -34,6 +34,7 @@ pub struct MockBrokerBuilder {
     seed: Option<u64>,
     options: Options,
     in_memory: bool,
+    is_cold: bool,
 }
 
 impl Default for MockBrokerBuilder {
@@ -50,6 +51,7 @@ impl Default for MockBrokerBuilder {
             seed: None,
             options: Options::default(),
             in_memory: false,
+            is_cold: false,
         }
     }
 }
@@ -134,6 +136,16 @@ impl MockBrokerBuilder {
         self
     }
 
+    /// Whether the cluster begins as a Kafka that has just been installed, where the first clients of all are told to come back:
+    /// the first FindCoordinator for groups, and the first for transactions, is answered COORDINATOR_NOT_AVAILABLE (15) while
+    /// the internal topic is created, and the first InitProducerId of each node COORDINATOR_LOAD_IN_PROGRESS (14) while the node
+    /// asks the controllers for a block of ids. Kafka takes some hundred milliseconds; here the next try succeeds. Default:
+    /// false, what is asked for is there. A test has a cluster of its own, and would pay a backoff of its client each time.
+    pub fn cold_start(mut self, is_cold: bool) -> Self {
+        self.is_cold = is_cold;
+        self
+    }
+
     /// Whether the broker keeps its last requests for [`MockBroker::journal`] and for its report. Default: it does. On the
     /// way of a request that is a copy of small frames and a push; memory is bounded ([`Journal`](crate::Journal)).
     pub fn journal(mut self, is_kept: bool) -> Self {
@@ -180,6 +192,9 @@ impl MockBrokerBuilder {
         self.check_node_properties(&nodes)?;
         let cluster = Cluster::new(places.nodes.clone(), &self.properties, &mut ids).map_err(StartError::Setting)?;
         let mut state = State::new(cluster, ids);
+        if self.is_cold {
+            state.begin_cold();
+        }
         for (name, partitions) in &self.topics {
             state.create_topic_at_start(name, *partitions).map_err(StartError::Setting)?;
         }

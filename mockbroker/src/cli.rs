@@ -56,6 +56,9 @@ struct Serve {
     /// A file of such properties (server.properties). --property wins.
     #[arg(long, value_name = "FILE")]
     props: Option<PathBuf>,
+    /// Begin as a Kafka that has just been installed: the first FindCoordinator and InitProducerId are told to come back.
+    #[arg(long)]
+    cold_start: bool,
     /// Security protocol of the listeners.
     #[arg(long, default_value = "PLAINTEXT", value_name = "PROTOCOL", value_parser = security)]
     security: String,
@@ -130,6 +133,7 @@ impl Serve {
         properties.extend(self.properties);
         let builder = MockBroker::builder()
             .nodes(self.brokers)
+            .cold_start(self.cold_start)
             .first_node_id(self.first_node_id)
             .bind(self.bind)
             .port(self.port)

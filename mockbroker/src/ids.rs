@@ -9,13 +9,12 @@ use crate::types::TopicId;
 pub(crate) struct IdSource {
     seed: u64,
     random: fastrand::Rng,
-    next_producer_id: i64,
 }
 
 impl IdSource {
     /// A source that repeats itself for the same `seed`.
     pub(crate) fn new(seed: u64) -> Self {
-        Self { seed, random: fastrand::Rng::with_seed(seed), next_producer_id: 0 }
+        Self { seed, random: fastrand::Rng::with_seed(seed) }
     }
 
     /// What it was made of.
@@ -42,13 +41,6 @@ impl IdSource {
     /// The id of a new member, as Kafka writes those that it makes for consumer groups (`Uuid.randomUuid().toString()`).
     pub(crate) fn member_id(&mut self) -> String {
         base64_url(self.topic_id().0.as_bytes())
-    }
-
-    /// A new producer id. Unique within the cluster, ascending, as Kafka's blocks of ids make them.
-    pub(crate) fn producer_id(&mut self) -> i64 {
-        let id = self.next_producer_id;
-        self.next_producer_id += 1;
-        id
     }
 
     /// A number in `0..bound`; `bound` is not zero.
@@ -92,11 +84,10 @@ mod tests {
     fn the_same_seed_gives_the_same_ids() {
         let ids = |seed| {
             let mut source = IdSource::new(seed);
-            (source.topic_id(), source.positive_i32(), source.producer_id(), source.producer_id())
+            (source.topic_id(), source.positive_i32())
         };
         assert_eq!(ids(7), ids(7));
         assert_ne!(ids(7).0, ids(8).0);
-        assert_eq!((ids(7).2, ids(7).3), (0, 1));
     }
 
     #[test]

@@ -5,7 +5,7 @@ mod coordinator;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub(crate) use self::coordinator::{CoordinatorRecord, Marker, Replayed, Transaction};
+pub(crate) use self::coordinator::{CoordinatorRecord, Marker, Replayed, Transaction, batch_of_transaction};
 use crate::cluster::{Topic, TopicConfig};
 use crate::log::{Cleaned, Cleaning, Garbage, Malformed, PartitionLog};
 use crate::time::Timestamp;

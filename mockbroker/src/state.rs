@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use kafka_protocol::error::ResponseError;
 
 use crate::cluster::{
-    Cluster, FetchSessions, Finished, NewTopic, Partition, PartitionFacts, PlannedPartition, PlannedTopic,
+    Cluster, FetchSessions, Finished, NewTopic, Partition, PartitionFacts, PlannedPartition, PlannedTopic, ProducerIds,
     SessionContext, SessionRequest, WantedPartition, telemetry::Telemetry,
 };
 use crate::group::{self, GroupCoordinator};
@@ -57,9 +57,13 @@ pub(crate) struct State {
     pub(crate) transactions: TransactionCoordinator,
     markers: MarkerQueue,
     loading: Loading,
+    /// Which node has which ids for producers.
+    pub(crate) producer_ids: ProducerIds,
     /// Where new ids come from.
     pub(crate) ids: IdSource,
     next_ticket: u64,
+    /// Whether what is asked for first takes a moment.
+    pub(crate) is_cold: bool,
     sessions: BTreeMap<NodeId, FetchSessions>,
     /// The nodes that the others do not hear of, and when they are taken for dead; never, once they are.
     isolated: BTreeMap<NodeId, Timestamp>,
@@ -78,11 +82,20 @@ impl State {
             transactions: TransactionCoordinator::default(),
             markers: MarkerQueue::default(),
             loading: Loading::default(),
+            producer_ids: ProducerIds::default(),
             ids,
             next_ticket: 0,
+            is_cold: false,
             sessions: BTreeMap::new(),
             isolated: BTreeMap::new(),
         }
+    }
+
+    /// Lets the cluster begin as one that has just been installed: topics of coordinators and blocks of producer ids take it a
+    /// moment, in which whoever asks is told to come back.
+    pub(crate) fn begin_cold(&mut self) {
+        self.is_cold = true;
+        self.producer_ids = ProducerIds::new(true);
     }
 
     /// The same state for another engine: nobody is connected to it, so nobody waits and no fetch session goes on.
@@ -97,8 +110,10 @@ impl State {
             transactions: self.transactions.clone(),
             markers: self.markers.clone(),
             loading: self.loading.fork(),
+            producer_ids: self.producer_ids.clone(),
             ids: self.ids.clone(),
             next_ticket: self.next_ticket,
+            is_cold: self.is_cold,
             sessions: BTreeMap::new(),
             isolated: self.isolated.clone(),
         }

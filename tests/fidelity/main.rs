@@ -14,7 +14,7 @@
 //! - `fetch`, `fetch_sessions`, `offsets`: what is read
 //! - `groups_classic`: members of a group that come, wait, and go; what they commit
 //! - `groups_consumer`: the same where the broker assigns (KIP-848); `groups_mixed`: members of both protocols in one group;
-//!   `group_version`: the feature that lets the broker assign
+//!   `group_version`: the feature that lets the broker assign; `groups_refused`: what a coordinator cannot write
 //!
 //! Topics have random names, so the tests run side by side on one broker and leave nothing that another one sees.
 
@@ -42,6 +42,7 @@ mod group_version;
 mod groups_classic;
 mod groups_consumer;
 mod groups_mixed;
+mod groups_refused;
 mod idempotence;
 mod metadata;
 mod offsets;

@@ -21,9 +21,13 @@ const NOT_ENOUGH_REPLICAS: i64 = 19;
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// Three nodes, a topic `t`, and a connection to each of them.
-async fn cluster() -> (MockBroker, Vec<Raw>) {
+pub(super) async fn cluster() -> (MockBroker, Vec<Raw>) {
     let builder = MockBroker::builder().nodes(3).topic("t", 1).config("group.initial.rebalance.delay.ms", "0");
-    let broker = builder.start().await;
+    on(builder.start().await).await
+}
+
+/// The same of a cluster that is there.
+pub(super) async fn on(broker: MockBroker) -> (MockBroker, Vec<Raw>) {
     let mut nodes = Vec::new();
     for address in broker.bootstrap_servers().split(',') {
         nodes.push(Raw::connect(address).await);
@@ -40,7 +44,7 @@ async fn cluster() -> (MockBroker, Vec<Raw>) {
     (broker, nodes)
 }
 
-async fn ask(node: &mut Raw, api: (i16, i16), body: Value) -> Value {
+pub(super) async fn ask(node: &mut Raw, api: (i16, i16), body: Value) -> Value {
     node.call(api.0, api.1, fitting(api.0, api.1, body)).await
 }
 
@@ -59,7 +63,7 @@ fn committed(answer: &Value) -> i64 {
     answer["topics"][0]["partitions"][0]["error_code"].int()
 }
 
-async fn commits(node: &mut Raw, offset: i64) -> i64 {
+pub(super) async fn commits(node: &mut Raw, offset: i64) -> i64 {
     committed(&ask(node, (OFFSET_COMMIT, 8), commit(offset)).await)
 }
 

@@ -23,6 +23,7 @@
 //! - `operations`: what a test does to a cluster by one call.
 //! - `producer`: where batches end, what waits, what is counted, and order whatever is lost.
 //! - `reading`: where a consumer reads from, and what becomes of it when leaders, logs and topics change.
+//! - `refused`: what coordinators cannot write.
 //! - `replicas`: replicas that lack something, and what that does to those who write and read.
 //! - `snapshot`: a warmed cluster, started as often as a test wants.
 //! - `soak`: nodes that crash at random, for as long as one likes.
@@ -57,6 +58,7 @@ mod nodes;
 mod operations;
 mod producer;
 mod reading;
+mod refused;
 mod replicas;
 mod snapshot;
 mod soak;

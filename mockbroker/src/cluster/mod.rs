@@ -13,6 +13,7 @@ mod log_dirs;
 pub(crate) mod names;
 mod partition;
 mod placement;
+mod producer_ids;
 pub(crate) mod quotas;
 mod replicas;
 pub(crate) mod telemetry;
@@ -32,6 +33,7 @@ pub(crate) use fetch_sessions::{
 pub(crate) use internal_topics::{CONSUMER_OFFSETS, SHARE_GROUP_STATE, TRANSACTION_STATE};
 pub(crate) use leadership::{Election, PlannedPartition};
 pub(crate) use partition::Partition;
+pub(crate) use producer_ids::ProducerIds;
 pub(crate) use replicas::{HeldBack, Replicas, min_insync_replicas};
 pub(crate) use topic_config::{CompressionType, TimestampType, TopicConfig};
 pub(crate) use topics::{Topic, Topics};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use kafka_protocol::protocol::StrBytes;
 
+use super::replicas::min_insync_replicas;
 use super::{Partition, TopicConfig, names};
 use crate::types::{PartitionId, TopicId, TopicName};
 
@@ -42,6 +43,11 @@ impl Topic {
     /// The partition with this number, if there is one.
     pub(crate) fn partition(&self, partition: PartitionId) -> Option<&Partition> {
         self.partitions.get(partition.index()?)
+    }
+
+    /// Whether as many replicas of a partition are in sync as a write by all of them needs (`min.insync.replicas`).
+    pub(crate) fn has_enough_in_sync(&self, partition: PartitionId) -> bool {
+        self.partition(partition).is_some_and(|it| it.isr().len() >= min_insync_replicas(self, it))
     }
 
     /// All configs with every default filled in.

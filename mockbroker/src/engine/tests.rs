@@ -230,10 +230,8 @@ async fn what_is_due_at_once_is_done_at_once_on_a_clock_that_stands_still() {
     assert_eq!(joined(&mut world.join(&told.member_id)).await.generation_id, 1);
 }
 
-#[tokio::test]
-async fn what_a_group_has_done_is_in_the_log_however_long_it_is() {
-    // Two megabytes of metadata, segments of one.
-    let world = World::with(&[("offsets.topic.segment.bytes", "1048576")]);
+/// A group with a member that says two megabytes of itself, and what its SyncGroup is answered.
+async fn verbose_group(world: &World) -> (StrBytes, i16) {
     let told = world.now(JOIN_GROUP, Request::JoinGroup(join(&StrBytes::default())));
     let Response::JoinGroup(told) = told else { panic!("{told:?}") };
     let mut request = join(&told.member_id);
@@ -241,12 +239,32 @@ async fn what_a_group_has_done_is_in_the_log_however_long_it_is() {
     let mut pending = world.parked(JOIN_GROUP, Request::JoinGroup(request));
     world.0.advance(Duration::from_secs(3));
     assert_eq!(joined(&mut pending).await.error_code, 0);
-    world.now(SYNC_GROUP, sync(&told.member_id, 1));
+    let Response::SyncGroup(synced) = world.now(SYNC_GROUP, sync(&told.member_id, 1)) else { panic!() };
+    (told.member_id, synced.error_code)
+}
+
+#[tokio::test]
+async fn what_a_group_has_done_is_in_the_log_as_long_as_it_may_be() {
+    let world = World::with(&[("message.max.bytes", "4194304")]);
+    let (member_id, synced) = verbose_group(&world).await;
+    assert_eq!(synced, 0);
     let before = world.groups();
     world.move_coordinators();
     world.load_coordinators();
     assert_eq!(world.groups(), before);
-    assert_eq!(world.heartbeat(&told.member_id, 1), 0);
+    assert_eq!(world.heartbeat(&member_id, 1), 0);
+}
+
+#[tokio::test]
+async fn what_is_longer_than_a_message_may_be_has_not_happened() {
+    let world = World::new();
+    let (member_id, synced) = verbose_group(&world).await;
+    assert_eq!(synced, -1);
+    assert_eq!(world.heartbeat(&member_id, 1), 27, "all join again");
+    assert_eq!(world.log_end_offsets(), 1, "the empty group");
+    world.move_coordinators();
+    world.load_coordinators();
+    assert_eq!(world.heartbeat(&member_id, 1), 25, "a coordinator that reads the log knows nobody");
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use kafka_protocol::protocol::StrBytes;
 
 use super::offsets::{Offsets, TransactionResult};
-use super::record::{GroupMetadataValue, Record};
+use super::record::{GroupMetadataValue, OffsetCommitKey, OffsetCommitValue, Record};
 
 /// What a fold over all records gives.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,6 +55,21 @@ impl HardState {
         if let Record::OffsetCommit(key, value) = record {
             self.offsets.apply_pending(producer_id, key, value.as_ref());
         }
+    }
+
+    /// Whether the classic group was ever persisted.
+    pub(super) fn has_classic_group(&self, group_id: &str) -> bool {
+        self.classic_groups.contains_key(group_id.as_bytes())
+    }
+
+    /// Goes back to what the log has of an offset, or of the one that the transaction of `producer_id` has.
+    pub(super) fn take_back_offset(
+        &mut self,
+        producer_id: Option<i64>,
+        key: &OffsetCommitKey,
+        written: Option<&OffsetCommitValue>,
+    ) {
+        self.offsets.take_back(producer_id, key, written);
     }
 
     /// Applies a marker that ends the transaction of `producer_id` for the groups that `is_here` says.

@@ -9,7 +9,8 @@
 //! - `members`: what members ask, of either kind of group; `migration`: how a group changes its kind
 //! - `catalog`: what consumer groups are told of the cluster
 //! - `commit`: commits, deletions, expiry; `offsets`: the offset store
-//! - `hard`: what the records say; `record`: the records, in the formats of `__consumer_offsets`
+//! - `hard`: what the records say; `record`: the records, in the formats of `__consumer_offsets`; `refused`: those that the
+//!   log does not take
 //! - `deadlines`: every timer of every group in one index
 //!
 //! Hard state changes by records only: a step asks for a record with [`Effect::Persist`] and applies it in the same move. A
@@ -34,6 +35,7 @@ mod members;
 mod migration;
 mod offsets;
 mod record;
+mod refused;
 
 #[cfg(test)]
 mod tests;
@@ -57,6 +59,7 @@ use self::hard::HardState;
 pub(crate) use self::kind::GroupType;
 pub(crate) use self::offsets::TransactionResult;
 pub(crate) use self::record::Record;
+pub(crate) use self::refused::Refused;
 use crate::cluster::{BrokerConfig, Cluster};
 use crate::ids::IdSource;
 use crate::time::Timestamp;

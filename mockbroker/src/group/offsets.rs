@@ -166,6 +166,32 @@ impl Offsets {
         tidy(&mut self.committed, &group_id);
     }
 
+    /// The log did not take a commit, or a tombstone: what it has instead counts again. With `producer_id` that is what its
+    /// transaction has.
+    pub(super) fn take_back(
+        &mut self,
+        producer_id: Option<i64>,
+        key: &OffsetCommitKey,
+        written: Option<&OffsetCommitValue>,
+    ) {
+        match (producer_id, written) {
+            (None, Some(_)) => self.apply(key, written),
+            (None, None) => remove(&mut self.committed, key),
+            (Some(producer_id), Some(_)) => self.apply_pending(producer_id, key, written),
+            (Some(producer_id), None) => {
+                let Some(groups) = self.pending.get_mut(&producer_id) else { return };
+                remove(groups, key);
+                let is_open = groups.contains_key(&key.group_id);
+                if let Some(open) = self.open_transactions.get_mut(&key.group_id).filter(|_| !is_open) {
+                    open.remove(&producer_id);
+                    if open.is_empty() {
+                        self.open_transactions.remove(&key.group_id);
+                    }
+                }
+            }
+        }
+    }
+
     fn delete(&mut self, key: &OffsetCommitKey) {
         remove(&mut self.committed, key);
         for groups in self.pending.values_mut() {

@@ -2,8 +2,9 @@
 //!
 //! Which node coordinates a group, a transactional id or a share partition: the leader of the partition of the internal
 //! topic that the key hashes to. The first request creates that topic. Kafka's answer to it is COORDINATOR_NOT_AVAILABLE, for
-//! the topic takes it a moment; here it is there at once, and so is the coordinator: a test has a broker of its own, would
-//! pay a client's backoff every time, and members that start together would find each other a heartbeat later.
+//! the topic takes it a moment; here it is there at once, and so is the coordinator, unless the cluster began cold
+//! (`MockBrokerBuilder::cold_start`): a test has a broker of its own, would pay a client's backoff every time, and members
+//! that start together would find each other a heartbeat later.
 //!
 //! Versions: v1 key type, error message, throttle time; v3 flexible; v4 many keys with an error each; v5 for clients that
 //! know TRANSACTION_ABORTABLE; v6 share partitions.
@@ -16,7 +17,7 @@ use kafka_protocol::messages::{BrokerId, FindCoordinatorRequest, FindCoordinator
 use kafka_protocol::protocol::StrBytes;
 
 use super::answers::{default_text, text};
-use super::{Answer, Api, Ctx};
+use super::{Answer, Api, Ctx, Effect};
 use crate::cluster::{CoordinatorType, Node};
 use crate::state::State;
 
@@ -67,12 +68,24 @@ pub(super) fn refuse(request: &FindCoordinatorRequest, error: ResponseError) -> 
     FindCoordinatorResponse::default().with_coordinators(coordinators)
 }
 
-fn find<'a>(state: &'a mut State, ctx: &Ctx<'_>, kind: CoordinatorType, key: &str) -> Result<&'a Node, ResponseError> {
+fn find<'a>(
+    state: &'a mut State,
+    ctx: &mut Ctx<'_>,
+    kind: CoordinatorType,
+    key: &str,
+) -> Result<&'a Node, ResponseError> {
     if kind == CoordinatorType::Share && (ctx.version < 6 || !is_share_key(key)) {
         return Err(ResponseError::InvalidRequest);
     }
     if state.cluster.topics().by_name(kind.topic()).is_none() {
-        state.auto_create(kind.topic());
+        if state.is_cold {
+            let creation = Effect::CreateTopic(kind.topic().to_owned());
+            if !ctx.effects.contains(&creation) {
+                ctx.effects.push(creation);
+            }
+        } else {
+            state.auto_create(kind.topic());
+        }
     }
     // Not available is who has no leader, and a topic that cannot be made.
     state.cluster.coordinator(kind, key).ok_or(ResponseError::CoordinatorNotAvailable)
@@ -130,6 +143,19 @@ mod tests {
         let old = rig.call(3, handle, one("g", 0));
         assert_eq!((old.error_code, old.node_id.0, old.error_message.as_deref()), (0, 1, Some("NONE")));
         assert_eq!(rig.take_effects(), []);
+    }
+
+    #[test]
+    fn in_a_cold_cluster_the_first_request_asks_for_the_topic_and_finds_nobody() {
+        // Source: KafkaApis.getCoordinator; a real one says so for some hundred milliseconds.
+        let mut rig = Rig::new(1, &[]);
+        rig.state.begin_cold();
+        let response = rig.call(4, handle, many(&["g", "h"], 0));
+        let rows: Vec<_> = response.coordinators.iter().map(|it| (it.error_code, it.node_id.0)).collect();
+        assert_eq!(rows, [(15, -1), (15, -1)]);
+        assert_eq!(rig.take_effects(), [Effect::CreateTopic("__consumer_offsets".to_owned())]);
+        rig.state.auto_create("__consumer_offsets");
+        assert_eq!(rig.call(4, handle, many(&["g"], 0)).coordinators[0].error_code, 0);
     }
 
     #[test]

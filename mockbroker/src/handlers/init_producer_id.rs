@@ -28,7 +28,7 @@ pub(super) fn handle(
         return Answer::Now(refuse(&request, ResponseError::InvalidRequest));
     }
     let given = match &request.transactional_id {
-        None => Ok((state.ids.producer_id(), 0)),
+        None => state.producer_ids.next(ctx.node).map(|producer_id| (producer_id, 0)),
         // A timeout is looked at before anybody's coordinator is.
         Some(id)
             if !id.is_empty() && !txn::is_valid_timeout(request.transaction_timeout_ms, state.cluster.settings()) =>

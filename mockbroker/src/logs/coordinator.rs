@@ -48,7 +48,7 @@ impl Logs {
     /// Appends `records` as one batch.
     ///
     /// # Errors
-    /// What the log says of a batch that it cannot take.
+    /// MESSAGE_TOO_LARGE; what the log says of a batch that it cannot take.
     pub(crate) fn append_of_coordinator(
         &mut self,
         topic: &Topic,
@@ -71,12 +71,14 @@ impl Logs {
             batch.push(NewRecord { timestamp, key, value: value.as_deref(), headers: &[] });
         }
         let batch = batch.build(codec).map_err(|_| ResponseError::RecordListTooLarge)?;
+        if i64::try_from(batch.size_bytes()).is_ok_and(|size| size > i64::from(topic.config().max_message_bytes)) {
+            return Err(ResponseError::MessageTooLarge.into());
+        }
         let log = self.partition_mut(topic.id(), partition).ok_or(ResponseError::UnknownTopicOrPartition)?;
         log.append(ValidBatch::of_broker(batch), topic.config(), now).map(drop)
     }
 
-    /// Appends the record of a transaction: a batch of its own, not compressed whatever the topic says, without a sequence
-    /// (`TransactionStateManager.appendTransactionToLog`).
+    /// Appends the record of a transaction.
     ///
     /// # Errors
     /// What the log says of a batch that it cannot take.
@@ -87,15 +89,7 @@ impl Logs {
         record: &CoordinatorRecord,
         now: Timestamp,
     ) -> Result<(), Rejected> {
-        let mut batch = BatchBuilder::new();
-        let CoordinatorRecord { key, value } = record;
-        batch.push(NewRecord {
-            timestamp: now.as_millis(),
-            key: Some(&key[..]),
-            value: value.as_deref(),
-            headers: &[],
-        });
-        let batch = batch.build(CompressionType::Uncompressed).map_err(|_| ResponseError::RecordListTooLarge)?;
+        let batch = batch_of_transaction(record, now)?;
         let log = self.partition_mut(topic.id(), partition).ok_or(ResponseError::UnknownTopicOrPartition)?;
         log.append(ValidBatch::of_broker(batch), topic.config(), now).map(drop)
     }
@@ -124,6 +118,15 @@ impl Logs {
         let log = self.partition(topic.id(), partition);
         log.into_iter().flat_map(|log| log.batches()).flat_map(replayed)
     }
+}
+
+/// The record of a transaction as it is written: a batch of its own, not compressed whatever the topic says, without a
+/// sequence (`TransactionStateManager.appendTransactionToLog`).
+pub(crate) fn batch_of_transaction(record: &CoordinatorRecord, now: Timestamp) -> Result<Batch, ResponseError> {
+    let mut batch = BatchBuilder::new();
+    let CoordinatorRecord { key, value } = record;
+    batch.push(NewRecord { timestamp: now.as_millis(), key: Some(&key[..]), value: value.as_deref(), headers: &[] });
+    batch.build(CompressionType::Uncompressed).map_err(|_| ResponseError::RecordListTooLarge)
 }
 
 fn replayed(batch: &Batch) -> Vec<Replayed> {

@@ -3,12 +3,14 @@
 //! A coordinator of transactions goes the same way: step the machine, write what it persists, hand back what it answers.
 //! Source: `CoordinatorRuntime`, `GroupCoordinatorService`.
 
+use std::collections::HashMap;
+
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::protocol::StrBytes;
 
 use super::State;
 use crate::cluster::{CompressionType, CoordinatorType, partition_for};
-use crate::group::{self, Effect, Event, Record, TransactionResult};
+use crate::group::{self, Effect, Event, Record, Refused, TransactionResult};
 use crate::logs::{CoordinatorRecord, Replayed, Transaction};
 use crate::time::Timestamp;
 use crate::types::{NodeId, PartitionId, Ticket, TopicId};
@@ -30,15 +32,30 @@ impl<R> Default for Outcome<R> {
 
 /// Records that follow each other, by the partition and the transaction that they go to. Each is one batch.
 #[derive(Debug, Default)]
-struct Unwritten(Vec<(PartitionId, Option<Transaction>, Vec<CoordinatorRecord>)>);
+struct Unwritten(Vec<Unit>);
+
+/// What is written at once, or refused at once.
+#[derive(Debug)]
+struct Unit {
+    partition: PartitionId,
+    transaction: Option<Transaction>,
+    records: Vec<Record>,
+}
+
+/// Whether the records of a step are written together or not at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Atomicity {
+    Whole,
+    /// In as many batches as they take.
+    Parts,
+}
 
 impl Unwritten {
-    fn push(&mut self, partition: PartitionId, transaction: Option<Transaction>, record: &Record) {
-        let record = CoordinatorRecord { key: record.key(), value: record.value() };
-        let batch = self.0.iter_mut().find(|batch| (batch.0, batch.1) == (partition, transaction));
-        match batch {
-            Some((.., records)) => records.push(record),
-            None => self.0.push((partition, transaction, vec![record])),
+    fn push(&mut self, partition: PartitionId, transaction: Option<Transaction>, record: Record) {
+        let unit = self.0.iter_mut().find(|unit| (unit.partition, unit.transaction) == (partition, transaction));
+        match unit {
+            Some(unit) => unit.records.push(record),
+            None => self.0.push(Unit { partition, transaction, records: vec![record] }),
         }
     }
 }
@@ -60,7 +77,10 @@ impl State {
 
     /// Lets `event` happen to groups.
     pub(crate) fn step_groups(&mut self, event: Event, now: Timestamp) -> Outcome<group::Response> {
-        self.with_groups(now, |groups, ctx, out| groups.step(ctx, event, out))
+        // CoordinatorResult.isAtomic: what is cleaned up may be written in parts.
+        let atomicity = if matches!(event, Event::TopicDeleted(_)) { Atomicity::Parts } else { Atomicity::Whole };
+        let effects = self.ask_groups(now, |groups, ctx, out| groups.step(ctx, event, out));
+        self.carry_out_of_groups(effects, atomicity, now)
     }
 
     /// Does what is due in groups.
@@ -113,31 +133,99 @@ impl State {
         now: Timestamp,
         act: impl FnOnce(&mut group::GroupCoordinator, &mut group::Ctx<'_>, &mut Vec<Effect>),
     ) -> Outcome<group::Response> {
+        let effects = self.ask_groups(now, act);
+        self.carry_out_of_groups(effects, Atomicity::Parts, now)
+    }
+
+    fn ask_groups(
+        &mut self,
+        now: Timestamp,
+        act: impl FnOnce(&mut group::GroupCoordinator, &mut group::Ctx<'_>, &mut Vec<Effect>),
+    ) -> Vec<Effect> {
         let mut effects = Vec::new();
         let cluster = &self.cluster;
         let mut ctx = group::Ctx { now, cluster, config: cluster.settings(), ids: &mut self.ids };
         act(&mut self.groups, &mut ctx, &mut effects);
-        self.carry_out_of_groups(effects, now)
+        effects
     }
 
-    fn carry_out_of_groups(&mut self, effects: Vec<Effect>, now: Timestamp) -> Outcome<group::Response> {
+    fn carry_out_of_groups(
+        &mut self,
+        effects: Vec<Effect>,
+        atomicity: Atomicity,
+        now: Timestamp,
+    ) -> Outcome<group::Response> {
         let mut outcome = Outcome::default();
         let mut unwritten = Unwritten::default();
+        let mut refused = Vec::new();
         for effect in effects {
             match effect {
-                Effect::Persist(record) => unwritten.push(self.partition_of_group(record.group_id()), None, &record),
+                Effect::Persist(record) => unwritten.push(self.partition_of_group(record.group_id()), None, record),
                 Effect::PersistPending(producer_id, producer_epoch, record) => {
                     let partition = self.partition_of_group(record.group_id());
-                    unwritten.push(partition, Some((producer_id, producer_epoch)), &record);
+                    unwritten.push(partition, Some((producer_id, producer_epoch)), record);
                 }
                 Effect::Answer(ticket, response) => {
-                    self.write_groups(std::mem::take(&mut unwritten), now, &mut outcome.moved);
+                    let unwritten = std::mem::take(&mut unwritten);
+                    refused.extend(self.write_groups(unwritten, atomicity, now, &mut outcome.moved));
                     outcome.answers.push((ticket, response));
                 }
             }
         }
-        self.write_groups(unwritten, now, &mut outcome.moved);
+        refused.extend(self.write_groups(unwritten, atomicity, now, &mut outcome.moved));
+        for (error, unit) in refused {
+            self.take_back(error, &unit, atomicity, &mut outcome, now);
+        }
         outcome
+    }
+
+    /// Takes back what the log has refused. Who waits for what the clock has done is not told of it.
+    fn take_back(
+        &mut self,
+        error: ResponseError,
+        unit: &Unit,
+        atomicity: Atomicity,
+        outcome: &mut Outcome<group::Response>,
+        now: Timestamp,
+    ) {
+        let written = self.written_of_groups(unit);
+        let mut nobody = Vec::new();
+        let answers = if atomicity == Atomicity::Whole { &mut outcome.answers } else { &mut nobody };
+        let effects = self.ask_groups(now, |groups, ctx, out| groups.take_back(ctx, &written, error, answers, out));
+        let more = self.carry_out_of_groups(effects, Atomicity::Parts, now);
+        outcome.answers.extend(more.answers);
+        outcome.moved.extend(more.moved);
+    }
+
+    /// What the log has of each key of `unit`: the last value that counts, or that the same transaction has written.
+    fn written_of_groups(&self, unit: &Unit) -> Vec<Refused> {
+        let producer_id = unit.transaction.map(|(producer_id, _)| producer_id);
+        let topic = self.cluster.topics().by_name(CoordinatorType::Group.topic());
+        let replayed = topic.into_iter().flat_map(|topic| self.logs.replay(topic, unit.partition));
+        let mut committed = HashMap::new();
+        let mut pending = HashMap::<_, HashMap<_, _>>::new();
+        for replayed in replayed {
+            match replayed {
+                Replayed::Record(None, record) => drop(committed.insert(record.key, record.value)),
+                Replayed::Record(Some(producer_id), record) => {
+                    pending.entry(producer_id).or_default().insert(record.key, record.value);
+                }
+                Replayed::Marker { producer_id, committed: is_committed } => {
+                    let ended = pending.remove(&producer_id).unwrap_or_default();
+                    committed.extend(ended.into_iter().filter(|_| is_committed));
+                }
+            }
+        }
+        let nothing = HashMap::new();
+        let known = producer_id.map_or(&committed, |producer_id| pending.get(&producer_id).unwrap_or(&nothing));
+        let refused = |record: &Record| {
+            let key = record.key();
+            let value = known.get(&key).cloned().flatten();
+            let written = Record::decode(&key, value.as_deref()).ok().flatten();
+            let written = written.unwrap_or_else(|| record.clone());
+            Refused { producer_id: producer_id.map(|it| it.0), record: record.clone(), written }
+        };
+        unit.records.iter().map(refused).collect()
     }
 
     fn partition_of_group(&self, group_id: &str) -> PartitionId {
@@ -149,20 +237,70 @@ impl State {
         topic.map_or(0, |topic| topic.partitions().len())
     }
 
-    fn write_groups(&mut self, unwritten: Unwritten, now: Timestamp, moved: &mut Vec<(TopicId, PartitionId)>) {
+    /// Writes what is to be written. What comes back is refused, with what clients are told of it
+    /// (`CoordinatorOperationExceptionHelper`).
+    fn write_groups(
+        &mut self,
+        unwritten: Unwritten,
+        atomicity: Atomicity,
+        now: Timestamp,
+        moved: &mut Vec<(TopicId, PartitionId)>,
+    ) -> Vec<(ResponseError, Unit)> {
         if unwritten.0.is_empty() {
-            return;
+            return Vec::new();
         }
         let codec = CompressionType::from_id(self.cluster.settings().offsets_topic_compression_codec);
         let topic = self.cluster.topics().by_name(CoordinatorType::Group.topic());
         let topic = topic.expect("a group has a coordinator, which leads a partition of the topic");
-        for (partition, transaction, records) in unwritten.0 {
-            match self.logs.append_of_coordinator(topic, partition, codec, transaction, &records, now) {
+        let mut refused = Vec::new();
+        for unit in unwritten.0 {
+            if !topic.has_enough_in_sync(unit.partition) {
+                refused.push((ResponseError::CoordinatorNotAvailable, unit));
+                continue;
+            }
+            let records = unit.records.iter();
+            let records =
+                records.map(|record| CoordinatorRecord { key: record.key(), value: record.value() }).collect();
+            let batches = match atomicity {
+                Atomicity::Whole => vec![records],
+                Atomicity::Parts => in_parts(records, topic.config().max_message_bytes),
+            };
+            let (partition, transaction) = (unit.partition, unit.transaction);
+            let mut append = |records: &Vec<CoordinatorRecord>| {
+                self.logs.append_of_coordinator(topic, partition, codec, transaction, records, now)
+            };
+            match batches.iter().try_for_each(&mut append) {
                 Ok(()) => moved.push((topic.id(), partition)),
-                Err(rejected) => tracing::error!(%partition, ?rejected, "the records of a group were not written"),
+                Err(rejected) => {
+                    tracing::info!(%partition, ?rejected, "the records of a group were not written");
+                    refused.push((ResponseError::UnknownServerError, unit));
+                }
             }
         }
+        refused
     }
+}
+
+/// Records in batches that `max_bytes` has room for, if it has for each of them.
+fn in_parts(records: Vec<CoordinatorRecord>, max_bytes: i32) -> Vec<Vec<CoordinatorRecord>> {
+    // What a record and a batch take besides keys and values, at most.
+    const OF_RECORD: usize = 40;
+    const OF_BATCH: usize = 61;
+    let max_bytes = usize::try_from(max_bytes).unwrap_or(0);
+    let mut parts: Vec<Vec<CoordinatorRecord>> = Vec::new();
+    let mut size = 0;
+    for record in records {
+        let length = OF_RECORD + record.key.len() + record.value.as_ref().map_or(0, bytes::Bytes::len);
+        match parts.last_mut().filter(|_| size + length <= max_bytes) {
+            Some(part) => part.push(record),
+            None => {
+                size = OF_BATCH;
+                parts.push(vec![record]);
+            }
+        }
+        size += length;
+    }
+    parts
 }
 
 /// Applies what the log holds. What cannot be read says nothing, as for Kafka (`CoordinatorLoaderImpl`).

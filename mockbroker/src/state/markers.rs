@@ -105,9 +105,7 @@ impl State {
         let partition = markers.partitions.first().cloned();
         let step = (markers.clone(), partition.clone());
         let Some(partition) = partition else {
-            if fault.is_none() {
-                self.complete(&markers, now, moved);
-            } else {
+            if fault.is_some() || !self.complete(&markers, now, moved) {
                 self.markers.waiting.push_front(markers);
             }
             return Some(step);
@@ -143,9 +141,7 @@ impl State {
             }
         }
         self.tell_written(&markers, written, now, moved);
-        if markers.partitions.is_empty() {
-            self.complete(&markers, now, moved);
-        } else {
+        if !markers.partitions.is_empty() || !self.complete(&markers, now, moved) {
             self.markers.waiting.push_back(markers);
         }
     }
@@ -161,11 +157,13 @@ impl State {
         debug_assert!(told.is_ok(), "markers are always taken: {told:?}");
     }
 
-    fn complete(&mut self, markers: &Markers, now: Timestamp, moved: &mut Moved) {
+    /// Returns whether that is the end of it: a log that takes nothing now is tried again.
+    fn complete(&mut self, markers: &Markers, now: Timestamp, moved: &mut Moved) -> bool {
         let told = self.step_transactions(&markers.transactional_id, Event::Complete, now, moved);
         if let Err(error) = told {
             tracing::info!(?error, ?markers, "the transaction stays prepared: its completion cannot be written down");
         }
+        told != Err(ResponseError::CoordinatorNotAvailable)
     }
 
     /// Writes one marker. A topic that is gone needs none.
@@ -197,7 +195,8 @@ impl State {
     /// of the partition of groups.
     ///
     /// # Errors
-    /// UNKNOWN_TOPIC_OR_PARTITION; NOT_LEADER_OR_FOLLOWER if nobody leads it now; what the log says of the marker.
+    /// UNKNOWN_TOPIC_OR_PARTITION; NOT_LEADER_OR_FOLLOWER if nobody leads it now; NOT_ENOUGH_REPLICAS; what the log says of the
+    /// marker.
     pub(crate) fn write_marker(
         &mut self,
         marker: &Marker,
@@ -209,6 +208,9 @@ impl State {
         let partition = PartitionId(at.partition);
         let led = topic.partition(partition).ok_or(ResponseError::UnknownTopicOrPartition)?;
         led.leader().and_then(|node| self.cluster.alive(node)).ok_or(ResponseError::NotLeaderOrFollower)?;
+        if !topic.has_enough_in_sync(partition) {
+            return Err(ResponseError::NotEnoughReplicas);
+        }
         if self.is_loading_partition(topic.id(), partition) {
             // Of groups, and nobody knows them yet (KafkaApis.handleWriteTxnMarkersRequest).
             return Err(ResponseError::NotLeaderOrFollower);

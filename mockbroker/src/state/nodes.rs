@@ -17,6 +17,7 @@ impl State {
             return Changed::default();
         }
         self.cluster.set_running(node, false);
+        self.producer_ids.forget(node);
         if let Some(sessions) = self.sessions.get_mut(&node) {
             let slots = self.cluster.settings().max_incremental_fetch_session_cache_slots;
             *sessions = FetchSessions::new(slots);

@@ -8,8 +8,8 @@ use kafka_protocol::error::ResponseError;
 use kafka_protocol::protocol::StrBytes;
 
 use super::State;
-use crate::cluster::{CoordinatorType, partition_for};
-use crate::logs::{CoordinatorRecord, Replayed};
+use crate::cluster::{Cluster, CoordinatorType, ProducerIds, partition_for};
+use crate::logs::{CoordinatorRecord, Replayed, batch_of_transaction};
 use crate::time::Timestamp;
 use crate::txn::{self, Answer, Effect, Event, Record, TopicPartition, TransactionCoordinator};
 use crate::types::{NodeId, PartitionId, TopicId};
@@ -118,7 +118,7 @@ impl State {
             now,
             config: self.cluster.settings(),
             transaction_version: self.cluster.features().level(txn::FEATURE),
-            ids: &mut self.ids,
+            host: &mut CoordinatorNode { cluster: &self.cluster, producer_ids: &mut self.producer_ids },
         };
         let result = act(&mut self.transactions, &mut ctx, &mut effects);
         for effect in effects {
@@ -144,6 +144,43 @@ impl State {
             Err(rejected) => tracing::error!(%partition, ?rejected, "the record of a transaction was not written"),
         }
     }
+}
+
+/// The node that leads the partition of a transactional id.
+#[derive(Debug)]
+struct CoordinatorNode<'a> {
+    cluster: &'a Cluster,
+    producer_ids: &'a mut ProducerIds,
+}
+
+impl txn::Host for CoordinatorNode<'_> {
+    fn producer_id(&mut self, transactional_id: &str) -> Result<i64, ResponseError> {
+        let coordinator = self.cluster.coordinator(CoordinatorType::Transaction, transactional_id);
+        let node = coordinator.ok_or(ResponseError::CoordinatorNotAvailable)?.id;
+        self.producer_ids.next(node)
+    }
+
+    fn admit(&self, record: &Record) -> Result<(), ResponseError> {
+        let Some(topic) = self.cluster.topics().by_name(CoordinatorType::Transaction.topic()) else { return Ok(()) };
+        let id = partition_for(&record.transactional_id, topic.partitions().len());
+        if !topic.has_enough_in_sync(id) {
+            return Err(ResponseError::CoordinatorNotAvailable);
+        }
+        let max_bytes = usize::try_from(topic.config().max_message_bytes).unwrap_or(0);
+        // The headers, and all numbers and lengths but those of partitions, take less than this.
+        let bound = 200 + record.transactional_id.len() + record.metadata.as_ref().map_or(0, named_bytes);
+        let is_small = bound <= max_bytes || {
+            let transaction_version = self.cluster.features().level(txn::FEATURE);
+            let record = CoordinatorRecord { key: record.key(), value: record.value(transaction_version) };
+            batch_of_transaction(&record, Timestamp::from_millis(0)).is_ok_and(|batch| batch.size_bytes() <= max_bytes)
+        };
+        if is_small { Ok(()) } else { Err(ResponseError::UnknownServerError) }
+    }
+}
+
+/// No less than the partitions of a transaction take in its record.
+fn named_bytes(metadata: &txn::Metadata) -> usize {
+    metadata.partitions.iter().map(|at| at.topic.len() + 16).sum()
 }
 
 #[cfg(test)]

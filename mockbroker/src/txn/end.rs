@@ -50,7 +50,7 @@ impl TransactionCoordinator {
         let mut last_epoch = self.last_producer_epoch(transactional_id);
         let mut answer = producer;
         if client_version.supports_epoch_bump() {
-            answer = bump(&mut next, ctx)?;
+            answer = bump(&mut next, ctx, transactional_id)?;
             last_epoch = producer_epoch_before(&next);
         }
         self.prepare(ctx, transactional_id, next, last_epoch, out)?;
@@ -71,7 +71,7 @@ impl TransactionCoordinator {
         next.client_version = client_version;
         next.next_producer_id = -1;
         let last_epoch = if client_version.supports_epoch_bump() {
-            bump(&mut next, ctx)?;
+            bump(&mut next, ctx, transactional_id)?;
             producer_epoch_before(&next)
         } else {
             next.producer_epoch = next.producer_epoch.checked_add(1).ok_or(ResponseError::UnknownServerError)?;
@@ -125,22 +125,26 @@ impl TransactionCoordinator {
         transactional_id: &StrBytes,
         out: &mut Vec<Effect>,
     ) -> Result<(), ResponseError> {
-        let soft = self.soft.get_mut(transactional_id);
-        let done = soft.and_then(|soft| soft.completing.take_if(|completing| completing.remaining.is_empty()));
-        match done {
-            Some(Completing { completion, .. }) => self.persist(ctx, transactional_id, completion, out),
-            None => Ok(()),
+        let completing = self.soft.get(transactional_id).and_then(|soft| soft.completing.as_ref());
+        let Some(completing) = completing.filter(|completing| completing.remaining.is_empty()) else { return Ok(()) };
+        let completed = self.persist(ctx, transactional_id, completing.completion.clone(), out);
+        // A log that takes nothing now is tried again (TransactionMarkerChannelManager.tryAppendToLog).
+        if completed != Err(ResponseError::CoordinatorNotAvailable)
+            && let Some(soft) = self.soft.get_mut(transactional_id)
+        {
+            soft.completing = None;
         }
+        completed
     }
 }
 
 /// Gives `next` the epoch after its own; where that is the last one, the producer goes on with a new id. What the producer
 /// is told.
-fn bump(next: &mut Metadata, ctx: &mut Ctx<'_>) -> Answer {
+fn bump(next: &mut Metadata, ctx: &mut Ctx<'_>, transactional_id: &str) -> Answer {
     let is_exhausted = next.is_epoch_exhausted();
     next.producer_epoch = next.producer_epoch.checked_add(1).ok_or(ResponseError::UnknownServerError)?;
     if is_exhausted {
-        next.next_producer_id = ctx.ids.producer_id();
+        next.next_producer_id = ctx.host.producer_id(transactional_id)?;
         return Ok((next.next_producer_id, 0));
     }
     Ok((next.producer_id, next.producer_epoch))

@@ -25,7 +25,7 @@ impl TransactionCoordinator {
         }
         let current = match self.known(transactional_id) {
             Some(known) => known.clone(),
-            None => Metadata::fresh(ctx.ids.producer_id(), timeout_ms, ctx.now),
+            None => Metadata::fresh(ctx.host.producer_id(transactional_id)?, timeout_ms, ctx.now),
         };
         if self.is_moving(transactional_id) {
             return Err(ResponseError::ConcurrentTransactions);
@@ -62,7 +62,7 @@ impl TransactionCoordinator {
         next.partitions = BTreeSet::new();
         next.start_time_ms = -1;
         let last_epoch = if is_exhausted(epoch) && expected_epoch.is_none_or(|expected| expected == epoch) {
-            next.producer_id = ctx.ids.producer_id();
+            next.producer_id = ctx.host.producer_id(transactional_id)?;
             next.producer_epoch = 0;
             if expected_epoch.is_some() { epoch } else { -1 }
         } else {

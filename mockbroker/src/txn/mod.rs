@@ -32,6 +32,7 @@ mod timers;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::protocol::StrBytes;
@@ -43,7 +44,6 @@ pub(crate) use self::record::Record;
 pub(crate) use self::state::TransactionState;
 use self::timers::Timers;
 use crate::cluster::BrokerConfig;
-use crate::ids::IdSource;
 use crate::time::Timestamp;
 
 /// The feature whose level decides what the coordinator itself does, and what clients may.
@@ -61,8 +61,24 @@ pub(crate) struct Ctx<'a> {
     pub(crate) config: &'a BrokerConfig,
     /// The level of the feature `transaction.version`: what the coordinator itself goes by.
     pub(crate) transaction_version: i16,
-    /// Where producer ids come from.
-    pub(crate) ids: &'a mut IdSource,
+    /// The node of the coordinator.
+    pub(crate) host: &'a mut dyn Host,
+}
+
+/// What a coordinator needs of the node that it runs on.
+pub(crate) trait Host: fmt::Debug {
+    /// A producer id that nobody has had.
+    ///
+    /// # Errors
+    /// COORDINATOR_LOAD_IN_PROGRESS: the node waits for more of them.
+    fn producer_id(&mut self, transactional_id: &str) -> Result<i64, ResponseError>;
+
+    /// Whether the log takes a record now.
+    ///
+    /// # Errors
+    /// What clients are told if it does not (`TransactionStateManager.appendTransactionToLog`): COORDINATOR_NOT_AVAILABLE,
+    /// UNKNOWN_SERVER_ERROR.
+    fn admit(&self, record: &Record) -> Result<(), ResponseError>;
 }
 
 /// What can happen to transactional ids. The id is never empty.
@@ -247,7 +263,7 @@ impl TransactionCoordinator {
     ///
     /// UNSUPPORTED_VERSION, with level 0 of the feature: its records have no place for what a client of version 2 has done
     /// (`TransactionLog.valueToBytes`, TransactionLogValue.json: `ClientTransactionVersion` cannot be left out). Kafka has
-    /// begun the move by then, and never ends it.
+    /// begun the move by then, and never ends it. What the log says if it does not take the record: nothing has happened then.
     fn persist(
         &mut self,
         ctx: &Ctx<'_>,
@@ -262,6 +278,7 @@ impl TransactionCoordinator {
             return Err(ResponseError::UnsupportedVersion);
         }
         let record = Record { transactional_id: transactional_id.clone(), metadata: Some(metadata) };
+        ctx.host.admit(&record)?;
         self.apply(&record);
         out.push(Effect::Persist(record));
         Ok(())

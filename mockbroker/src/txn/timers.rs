@@ -7,6 +7,7 @@
 
 use std::collections::BTreeSet;
 
+use kafka_protocol::error::ResponseError;
 use kafka_protocol::protocol::StrBytes;
 
 use super::metadata::Metadata;
@@ -23,6 +24,8 @@ pub(super) struct Timers {
     schedule: Schedule,
     /// Ongoing transactions, by the last instant at which they have not timed out.
     timeouts: Index,
+    /// Those whose abort the log did not take, by the look at which that was.
+    refused: Index,
     /// Transactional ids at rest, by their last update.
     at_rest: Index,
 }
@@ -91,25 +94,42 @@ impl TransactionCoordinator {
 
     /// The earliest instant at which [`TransactionCoordinator::expire`] has something to do.
     pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
-        let Timers { schedule, timeouts, at_rest } = &self.timers;
-        let timeout =
-            timeouts.first().map(|(end, _)| schedule.look_from(end.plus_millis(1), schedule.abort_interval_ms));
+        let Timers { schedule, timeouts, refused, at_rest } = &self.timers;
+        let next_abort = |index: &Index| {
+            index.first().map(|(end, _)| schedule.look_from(end.plus_millis(1), schedule.abort_interval_ms))
+        };
         let expiry = at_rest.first().map(|(updated, _)| {
             schedule.look_from(updated.plus_millis(schedule.expiration_ms), schedule.expiry_interval_ms)
         });
-        timeout.into_iter().chain(expiry).min()
+        [next_abort(timeouts), next_abort(refused), expiry].into_iter().flatten().min()
     }
 
     /// Does what is due at `ctx.now`: aborts transactions that have timed out, forgets ids that have expired.
     pub(crate) fn expire(&mut self, ctx: &mut Ctx<'_>, out: &mut Vec<Effect>) {
         let schedule = self.timers.schedule;
-        while let Some((end, transactional_id)) = self.timers.timeouts.first().cloned()
-            && schedule.look_from(end.plus_millis(1), schedule.abort_interval_ms) <= ctx.now
+        let is_due = |end: Timestamp, now| schedule.look_from(end.plus_millis(1), schedule.abort_interval_ms) <= now;
+        while let Some((since, transactional_id)) = self.timers.refused.first().cloned()
+            && is_due(since, ctx.now)
         {
-            if self.is_moving(&transactional_id) || self.fence_and_abort(ctx, &transactional_id, out).is_err() {
-                // No epoch is left to fence with: Kafka logs the failure and tries again and again. What is stuck it leaves out.
-                self.timers.timeouts.remove(&(end, transactional_id));
+            self.timers.refused.remove(&(since, transactional_id.clone()));
+            if let Some(metadata) = self.known(&transactional_id).cloned() {
+                // If it has ended meanwhile, that is not a timeout.
+                self.timers.note(&transactional_id, &metadata);
             }
+        }
+        while let Some((end, transactional_id)) = self.timers.timeouts.first().cloned()
+            && is_due(end, ctx.now)
+        {
+            let is_stuck = self.is_moving(&transactional_id);
+            let aborted = if is_stuck { Ok(()) } else { self.fence_and_abort(ctx, &transactional_id, out) };
+            if !is_stuck && aborted.is_ok() {
+                continue;
+            }
+            if aborted.is_err_and(|error| error != ResponseError::UnknownServerError) {
+                self.timers.refused.insert((ctx.now, transactional_id.clone()));
+            }
+            // No epoch is left to fence with: Kafka logs the failure and tries again and again. What is stuck it leaves out.
+            self.timers.timeouts.remove(&(end, transactional_id));
         }
         while let Some((updated, transactional_id)) = self.timers.at_rest.first().cloned()
             && schedule.look_from(updated.plus_millis(schedule.expiration_ms), schedule.expiry_interval_ms) <= ctx.now

@@ -62,6 +62,14 @@ impl Turn<'_, '_> {
         Ok(())
     }
 
+    /// The log did not take the assignment: nobody has one, and all join again (`resetAndPropagateAssignmentWithError`).
+    pub(in crate::group) fn on_assignment_refused(&mut self) {
+        for member in self.group.members.iter_mut() {
+            member.assignment = Bytes::new();
+        }
+        self.rebalance_or_complete_join();
+    }
+
     fn park_sync(&mut self, ticket: Ticket, member_id: &StrBytes) {
         let member = self.group.members.by_id_mut(member_id).expect("the member was validated");
         if let Some(superseded) = member.sync.replace(ticket) {

@@ -97,3 +97,41 @@ fn markers_that_nobody_waits_for_change_nothing() {
     assert_eq!((kit.state(), kit.records.len()), (Some(TransactionState::Empty), 1));
     assert_eq!(kit.end((producer.0, 4), true, V0), Err(ProducerFenced));
 }
+
+#[test]
+fn what_the_log_does_not_take_has_not_happened() {
+    // TransactionStateManager.appendTransactionToLog: the metadata of before, and no move is pending.
+    let mut kit = Kit::new(2);
+    let refusal = Err(ResponseError::CoordinatorNotAvailable);
+    kit.host.refusal = refusal.err();
+    assert_eq!((kit.init(None), kit.state()), (refusal, None));
+    kit.host.refusal = None;
+    let producer = kit.init(None).unwrap();
+    kit.host.refusal = refusal.err();
+    assert_eq!((kit.add(producer, V2), kit.state()), (refusal, Some(TransactionState::Empty)));
+    kit.host.refusal = None;
+    kit.add(producer, V2).unwrap();
+    kit.host.refusal = refusal.err();
+    assert_eq!((kit.end(producer, true, V2), kit.state()), (refusal, Some(TransactionState::Ongoing)));
+    assert_eq!(kit.init(None), refusal, "nor can it be fenced");
+    kit.host.refusal = None;
+    assert_eq!(kit.end(producer, true, V2), Ok((producer.0, 1)));
+}
+
+#[test]
+fn a_completion_that_cannot_be_written_is_tried_again() {
+    // TransactionMarkerChannelManager.tryAppendToLog: what is not available now goes into a queue.
+    let mut kit = Kit::new(2);
+    let producer = kit.init(None).unwrap();
+    kit.add(producer, V2).unwrap();
+    kit.end(producer, true, V2).unwrap();
+    let markers = kit.markers.pop().unwrap();
+    kit.step(ID, Event::MarkersWritten { partitions: markers.partitions }).unwrap();
+    kit.host.refusal = Some(ResponseError::CoordinatorNotAvailable);
+    assert_eq!(kit.step(ID, Event::Complete), Err(ResponseError::CoordinatorNotAvailable));
+    assert_eq!(kit.init(None), Err(ConcurrentTransactions));
+    assert_eq!(kit.state(), Some(TransactionState::PrepareCommit));
+    kit.host.refusal = None;
+    kit.step(ID, Event::Complete).unwrap();
+    assert_eq!(kit.state(), Some(TransactionState::CompleteCommit));
+}

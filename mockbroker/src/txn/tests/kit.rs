@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use kafka_protocol::protocol::StrBytes;
 
 use crate::cluster::BrokerConfig;
-use crate::ids::IdSource;
 use crate::time::Timestamp;
 use crate::txn::*;
 
@@ -23,7 +22,25 @@ pub(super) struct Kit {
     pub(super) records: Vec<Record>,
     /// Markers that were asked for and not yet told of.
     pub(super) markers: Vec<Markers>,
-    ids: IdSource,
+    pub(super) host: OneNode,
+}
+
+/// A node that gives out every id from 0 on, and whose log takes what it is told to take.
+#[derive(Debug, Default)]
+pub(super) struct OneNode {
+    next_producer_id: i64,
+    pub(super) refusal: Option<ResponseError>,
+}
+
+impl Host for OneNode {
+    fn producer_id(&mut self, _: &str) -> Result<i64, ResponseError> {
+        self.next_producer_id += 1;
+        Ok(self.next_producer_id - 1)
+    }
+
+    fn admit(&self, _: &Record) -> Result<(), ResponseError> {
+        self.refusal.map_or(Ok(()), Err)
+    }
 }
 
 impl Kit {
@@ -32,7 +49,7 @@ impl Kit {
         let config = BrokerConfig::default();
         machine.begin(NOW, &config);
         let (records, markers) = (Vec::new(), Vec::new());
-        Self { machine, now: NOW, config, transaction_version, records, markers, ids: IdSource::new(1) }
+        Self { machine, now: NOW, config, transaction_version, records, markers, host: OneNode::default() }
     }
 
     pub(super) fn step(&mut self, id: &str, event: Event) -> Answer {
@@ -41,7 +58,7 @@ impl Kit {
             now: self.now,
             config: &self.config,
             transaction_version: self.transaction_version,
-            ids: &mut self.ids,
+            host: &mut self.host,
         };
         let answer = self.machine.step(&mut ctx, &text(id), event, &mut out);
         self.carry_out(out);
@@ -92,7 +109,7 @@ impl Kit {
                 now: self.now,
                 config: &self.config,
                 transaction_version: self.transaction_version,
-                ids: &mut self.ids,
+                host: &mut self.host,
             };
             self.machine.expire(&mut ctx, &mut out);
             self.carry_out(out);

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use kafka_protocol::error::ResponseError::{InvalidProducerIdMapping, InvalidTxnState, ProducerFenced};
+use kafka_protocol::error::ResponseError::{
+    CoordinatorNotAvailable, InvalidProducerIdMapping, InvalidTxnState, ProducerFenced,
+};
 use regex::Regex;
 
 use super::kit::*;
@@ -35,6 +37,37 @@ fn with_version_1_a_producer_that_was_timed_out_is_fenced() {
     assert_eq!(kit.end(producer, false, V0), Err(ProducerFenced));
     assert_eq!(kit.init(Some(producer)), Err(ProducerFenced));
     assert_eq!(kit.init(None), Ok((producer.0, 2)));
+}
+
+#[test]
+fn a_timeout_that_cannot_be_written_is_tried_at_the_next_look() {
+    // TransactionCoordinator.onEndTransactionComplete logs COORDINATOR_NOT_AVAILABLE, and the scheduler looks again.
+    let mut kit = Kit::new(2);
+    let producer = kit.init(None).unwrap();
+    kit.add(producer, V2).unwrap();
+    kit.host.refusal = Some(CoordinatorNotAvailable);
+    kit.advance(70_000);
+    assert_eq!(kit.state(), Some(TransactionState::Ongoing));
+    assert_eq!(kit.machine.next_deadline(), Some(NOW.plus_millis(80_000)));
+    kit.advance(10_000);
+    assert_eq!(kit.state(), Some(TransactionState::Ongoing));
+    kit.host.refusal = None;
+    kit.advance(10_000);
+    assert_eq!(kit.state(), Some(TransactionState::PrepareAbort));
+}
+
+#[test]
+fn a_transaction_that_ended_after_a_timeout_could_not_be_written_has_not_timed_out() {
+    let mut kit = Kit::new(2);
+    let producer = kit.init(None).unwrap();
+    kit.add(producer, V2).unwrap();
+    kit.host.refusal = Some(CoordinatorNotAvailable);
+    kit.advance(70_000);
+    kit.host.refusal = None;
+    kit.end(producer, true, V2).unwrap();
+    kit.write_markers();
+    kit.advance(30_000);
+    assert_eq!(kit.state(), Some(TransactionState::CompleteCommit));
 }
 
 #[test]
