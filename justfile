@@ -5,7 +5,7 @@
 pre-commit: fmt-check lint unit tidy
 
 # What CI runs.
-ci: test fmt-check lint features doc hostile-million fidelity-kafka group-version-kafka leaders-kafka security-kafka capture stores wireshark foreign rebalance transactions tools evidence suites
+ci: test fmt-check lint features doc hostile-million history planted-bugs fidelity-kafka group-version-kafka leaders-kafka security-kafka capture stores wireshark foreign rebalance transactions tools evidence suites
 
 # The README's command: everything that needs no other program.
 test:
@@ -83,13 +83,33 @@ unrest-long:
 soak:
     SOAK_SECONDS=600 cargo test --profile quick -p system-tests --test system soak -- --nocapture
 
-# Random workers and accidents against the loop, a thousand seeds, one after the other (some seconds each, mostly waiting).
+# Random workers and accidents against the loop, in memory and in virtual time: a thousand seeds.
 history:
-    HISTORY_SEEDS=1000 cargo test --profile quick -p system-tests --test system history
+    HISTORY_SEEDS=1000 cargo test --profile quick -p system-tests --test sim every_history
+
+# A hundred thousand. HISTORY_SEED begins elsewhere.
+history-long:
+    HISTORY_SEEDS=100000 cargo test --profile quick -p system-tests --test sim every_history -- --nocapture
+
+# The five planted bugs: each is found within a thousand seeds.
+planted-bugs:
+    tests/sim/planted/run
+
+# Random workers that are killed, on a real Kafka, where the accidents are those of the lines.
+history-kafka:
+    tests/real-kafka/real-kafka exec -- env HISTORY_SEEDS=20 cargo test -p system-tests --test system history
 
 # Offsets in the program's own database: SQLite, and a PostgreSQL of its own (Debian's package `postgresql`).
 stores:
     tests/stores/run
+
+# The exactly-once examples with workers that are killed, read by Java's console consumer and the databases' own programs.
+exactly-once:
+    tests/stores/run -- tests/exactly-once/run
+
+# The same on a real Kafka.
+exactly-once-kafka:
+    tests/real-kafka/real-kafka exec -- tests/stores/run -- tests/exactly-once/run
 
 # What a stranger can send.
 hostile:

@@ -33,6 +33,11 @@ pub enum OnError {
     /// transaction that also moves the offsets beyond them. Headers tell where they came from (`dead-letter.topic`,
     /// `dead-letter.partition`, `dead-letter.offset`) and why (`dead-letter.error`).
     DeadLetter(Arc<str>),
+    /// The same for single records: from here on the function is called for the records of this batch one at a time, each as a
+    /// batch of its own, and those at which it fails again are what goes to the topic. What to do about each of them is asked
+    /// anew. All of it is one transaction still, with the offsets of the whole batch; every record that fails costs one
+    /// transaction that is aborted.
+    DeadLetterRecords(Arc<str>),
 }
 
 /// A failure of the program's function.
@@ -43,7 +48,7 @@ pub struct Failure<'a> {
     pub error: &'a (dyn std::error::Error + Send + Sync + 'static),
     /// What it was called with.
     pub batch: &'a ConsumerBatch,
-    /// How often it failed at this batch in a row, this time included.
+    /// How often it failed at this batch in a row, this time included. A record that is tried by itself has its own count.
     pub attempts: u32,
 }
 
@@ -96,17 +101,33 @@ pub struct ExactlyOnce {
     decide: Decide,
     until: Pin<Box<dyn Future<Output = ()> + Send>>,
     /// What failed, until it is committed.
-    failed: HashMap<TopicPartition, Failed>,
+    failed: HashMap<Place, Failed>,
     failures_in_a_row: u32,
 }
 
-/// A batch at which the function failed.
+/// A batch at which the function failed, or a record of one that is tried record by record.
+#[derive(Default)]
 struct Failed {
-    /// Where it begins.
-    offset: i64,
     attempts: u32,
     /// Where it is to go, and the last error's words.
     dead_letter: Option<(Arc<str>, String)>,
+    /// It is tried record by record.
+    by_record: bool,
+}
+
+/// Where something is that the function was called with, by which it is known again.
+#[derive(PartialEq, Eq, Hash)]
+struct Place {
+    partition: TopicPartition,
+    offset: i64,
+    extent: Extent,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Extent {
+    Batch,
+    /// One record of a batch that is tried record by record.
+    Record,
 }
 
 /// How a turn ended that did not commit.
@@ -115,11 +136,13 @@ enum Undone {
     Again(Error),
     /// The function failed.
     Program {
-        at: NextOffset,
+        at: Place,
         batch: ConsumerBatch,
         error: ProgramError,
     },
     Fatal(Error),
+    /// Nobody can say any more whether it was committed, but the group's committed offsets.
+    Unknown(Error),
 }
 
 impl From<Error> for Undone {
@@ -235,17 +258,25 @@ impl ExactlyOnce {
     {
         let transaction = self.producer.begin().await?;
         for (batch, start) in batches.iter().zip(starts) {
-            let sender = transaction.sender();
-            if let Some((topic, why)) = self.dead_letter(start) {
-                bury(batch, &sender, topic, why).await?;
-                continue;
+            for (part, at) in self.parts(batch, start) {
+                let sender = transaction.sender();
+                if let Some((topic, why)) = self.failed.get(&at).and_then(|failed| failed.dead_letter.as_ref()) {
+                    bury(&part, &sender, topic, why).await?;
+                    continue;
+                }
+                if let Err(error) = function(part.clone(), sender.clone()).await {
+                    // When the transaction failed, that is what the function could not go on from.
+                    sender.check()?;
+                    return Err(Undone::Program { at, batch: part, error: error.into() });
+                }
             }
-            if let Err(error) = function(batch.clone(), sender.clone()).await {
-                // When the transaction failed, that is what the function could not go on from.
-                sender.check()?;
-                let (at, batch) = (start.clone(), batch.clone());
-                return Err(Undone::Program { at, batch, error: error.into() });
+        }
+        #[cfg(planted_bugs)]
+        if crate::planted::is("offsets-outside") {
+            for batch in batches {
+                self.consumer.commit(batch).await?;
             }
+            return Ok(transaction.commit().await?);
         }
         transaction.send_offsets(batches, &self.consumer.group_metadata()).await?;
         match transaction.commit().await {
@@ -267,15 +298,26 @@ impl ExactlyOnce {
             match self.producer.resolve().await {
                 Ok(Some(Outcome::Committed)) => return Ok(()),
                 Ok(_) => return Err(Undone::Again(Error::TransactionAborted)),
+                Err(never) if never.is_outcome_unknown() && !self.producer.may_resolve() => {
+                    return Err(if never.is_fatal() { Undone::Fatal(never) } else { Undone::Unknown(never) });
+                }
                 Err(still) if still.is_outcome_unknown() => error = still,
                 Err(other) => return Err(other.into()),
             }
         }
     }
 
-    fn dead_letter(&self, start: &NextOffset) -> Option<&(Arc<str>, String)> {
-        let failed = self.failed.get(&start.partition).filter(|failed| failed.offset == start.offset)?;
-        failed.dead_letter.as_ref()
+    /// What the function is called with for a batch: the batch, or its records one by one.
+    fn parts(&self, batch: &ConsumerBatch, start: &NextOffset) -> Vec<(ConsumerBatch, Place)> {
+        let place = |offset, extent| Place { partition: start.partition.clone(), offset, extent };
+        let whole = place(start.offset, Extent::Batch);
+        match self.failed.get(&whole) {
+            Some(failed) if failed.by_record => {
+                let records = batch.single_records();
+                records.map(|(offset, record)| (record, place(offset, Extent::Record))).collect()
+            }
+            _ => vec![(batch.clone(), whole)],
+        }
     }
 
     /// Aborts, goes back to where the turn began, and finds out whether to go on.
@@ -283,14 +325,20 @@ impl ExactlyOnce {
         // The earliest batch of each partition comes first, and only where that one begins is right.
         let mut rewound: Vec<&TopicPartition> = Vec::new();
         for start in starts {
+            #[cfg(planted_bugs)]
+            if crate::planted::is("no-rewind") {
+                continue;
+            }
             if !rewound.contains(&&start.partition) {
                 self.consumer.rewind(start);
                 rewound.push(&start.partition);
             }
         }
         let mut stop = None;
+        let is_unknown = matches!(undone, Undone::Unknown(_));
         match undone {
             Undone::Fatal(error) => return Err(error.into()),
+            Undone::Unknown(error) => tracing::warn!(%error, "going on at the group's committed offsets"),
             Undone::Again(error) => tracing::warn!(%error, "the transaction is aborted and done again"),
             Undone::Program { at, batch, error } => stop = self.judge(at, &batch, error),
         }
@@ -308,7 +356,31 @@ impl ExactlyOnce {
         if let Some(error) = stop {
             return Err(ExactlyOnceError::Program(error));
         }
+        if is_unknown {
+            return self.follow_the_group(starts).await;
+        }
         self.pause().await;
+        Ok(())
+    }
+
+    /// Goes on where the group is: after an outcome that nobody knows. The transaction has ended, for the producer has begun anew.
+    async fn follow_the_group(&mut self, starts: &[NextOffset]) -> Result<(), ExactlyOnceError> {
+        for start in starts {
+            let TopicPartition { topic, partition } = &start.partition;
+            let committed = loop {
+                match self.consumer.committed(topic, *partition).await {
+                    Ok(committed) => break committed,
+                    Err(error) if !error.is_retriable() => return Err(error.into()),
+                    Err(error) => tracing::warn!(%error, "the group's offsets are not known yet"),
+                }
+                if self.pause().await {
+                    return Ok(());
+                }
+            };
+            if let Some(committed) = committed {
+                self.consumer.rewind(&NextOffset { offset: committed.offset, ..start.clone() });
+            }
+        }
         Ok(())
     }
 
@@ -326,16 +398,19 @@ impl ExactlyOnce {
     }
 
     /// What to do about a failure of the function: its error again if the loop is to stop.
-    fn judge(&mut self, at: NextOffset, batch: &ConsumerBatch, error: ProgramError) -> Option<ProgramError> {
-        let known = self.failed.get(&at.partition).filter(|failed| failed.offset == at.offset);
-        let attempts = known.map_or(0, |failed| failed.attempts) + 1;
-        let dead_letter = match (self.decide)(&Failure { error: &*error, batch, attempts }) {
+    fn judge(&mut self, at: Place, batch: &ConsumerBatch, error: ProgramError) -> Option<ProgramError> {
+        let attempts = self.failed.get(&at).map_or(0, |failed| failed.attempts) + 1;
+        let mut failed = Failed { attempts, ..Failed::default() };
+        match (self.decide)(&Failure { error: &*error, batch, attempts }) {
             OnError::Stop => return Some(error),
-            OnError::Retry => None,
-            OnError::DeadLetter(topic) => Some((topic, error.to_string())),
-        };
+            OnError::Retry => {}
+            OnError::DeadLetterRecords(_) if at.extent == Extent::Batch => failed.by_record = true,
+            OnError::DeadLetter(topic) | OnError::DeadLetterRecords(topic) => {
+                failed.dead_letter = Some((topic, error.to_string()));
+            }
+        }
         tracing::warn!(partition = %at.partition, offset = at.offset, attempts, %error, "the function failed");
-        self.failed.insert(at.partition, Failed { offset: at.offset, attempts, dead_letter });
+        self.failed.insert(at, failed);
         None
     }
 }

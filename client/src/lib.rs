@@ -94,6 +94,8 @@ mod consumer;
 mod error;
 mod exactly_once;
 mod metrics;
+#[cfg(planted_bugs)]
+mod planted;
 mod producer;
 mod progress;
 mod properties;

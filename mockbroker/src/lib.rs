@@ -124,6 +124,8 @@ mod group;
 mod held;
 mod log;
 mod logs;
+#[cfg(planted_bugs)]
+mod planted;
 mod state;
 mod txn;
 mod unacked;

@@ -6,6 +6,7 @@
 //!   [`consumer_protocol`]: what consumers say to each other
 //! - [`mod@line`]: a line between client and broker that loses requests and answers as a test wants
 //! - [`generate`]: random and hostile bodies
+//! - [`mod@history`]: what a history must hold, judged by its logs
 //! - [`world`]: the broker under test
 //! - [`tables`]: what Kafka prints of itself
 //! - [`scenarios`]: programs of requests; [`judge`]: what a real Kafka and the mock say to them, compared
@@ -16,6 +17,7 @@ pub mod codec;
 pub mod consumer_protocol;
 pub mod coordinator_records;
 pub mod generate;
+pub mod history;
 pub mod judge;
 pub mod line;
 pub mod raw;

@@ -1,11 +1,19 @@
 //! Target `sim`: client and broker in one process, in memory, on tokio's paused clock. Time is virtual and jumps, so that a day
 //! of it takes milliseconds, and the same seed does the same, byte for byte.
 //!
+//! - `assignment`: partitions that come back while their offsets are looked up.
 //! - `determinism`: each seed twice, with nodes that crash and connections that break.
+//! - `history`: random accidents to workers and cluster, judged by the logs (`history_world`, `history_accidents`).
 //! - `time`: what takes long takes no time.
+//! - `isolation`: a leader that is cut off, and transactions.
 //! - `line`: what passes between client and broker, recorded.
 
+mod assignment;
 mod determinism;
+mod history;
+mod history_accidents;
+mod history_world;
+mod isolation;
 mod line;
 mod time;
 

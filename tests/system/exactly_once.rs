@@ -175,11 +175,7 @@ async fn the_loop_stops_with_the_error_and_the_next_one_goes_on_there() {
 #[tokio::test]
 async fn a_batch_that_fails_again_goes_to_the_dead_letters_with_its_offset() {
     let stage = Arc::new(Stage::new(2).await);
-    let dead: Arc<str> = unique("dead").into();
-    let wanted = value!({ name: &*dead, num_partitions: 1, replication_factor: 1 });
-    let body = value!({ topics: [wanted], timeout_ms: 10_000 });
-    let created = stage.broker.connect().await.call(CREATE_TOPICS, 7, body).await;
-    assert_eq!(created["topics"][0]["error_code"], 0, "{created:?}");
+    let dead = dead_letters(&stage).await;
     stage.feed(0..30).await;
     let (consumer, producer) = (stage.consumer().await, stage.producer().build().await.expect("taken over"));
     let stop = Arc::new(Notify::new());
@@ -213,6 +209,74 @@ async fn a_batch_that_fails_again_goes_to_the_dead_letters_with_its_offset() {
     let headers: BTreeMap<_, _> = letter.headers().collect();
     assert_eq!(headers["dead-letter.topic"], Some(stage.input.as_bytes()));
     assert_eq!(headers["dead-letter.error"], Some(&b"7 is poison"[..]));
+}
+
+#[tokio::test]
+async fn a_commit_that_nobody_can_tell_of_any_more_is_left_to_the_committed_offsets() {
+    // The transaction times out while its commit is under way: what the coordinator answers then says nothing.
+    let timeout = Duration::from_millis(300);
+    for apply in [false, true] {
+        let stage = Arc::new(Stage::new(1).await);
+        let Some(broker) = &stage.mock else { return };
+        stage.feed(0..20).await;
+        let producer = stage.producer().transaction_timeout(timeout).build().await.expect("taken over");
+        let fault = broker.fault(on(ApiKey::EndTxn).transactional_id(stage.id.as_str()));
+        let fault = if apply { fault.after_apply(Fault::Disconnect) } else { fault.before_apply(Fault::Disconnect) };
+        let lost = fault.mount();
+        let (stop, ended) = run(&stage, stage.consumer().await, producer);
+        within("a commit is lost", lost.wait(1)).await;
+        tokio::time::sleep(timeout * 3).await;
+        drop(lost);
+        until_done(&stage, 20).await;
+        stopped(&stop, ended).await;
+        assert_eq!(stage.numbers().await, (0..20).collect::<Vec<_>>(), "applied: {apply}");
+    }
+}
+
+/// A topic for dead letters.
+async fn dead_letters(stage: &Stage) -> Arc<str> {
+    let dead: Arc<str> = unique("dead").into();
+    let wanted = value!({ name: &*dead, num_partitions: 1, replication_factor: 1 });
+    let body = value!({ topics: [wanted], timeout_ms: 10_000 });
+    let created = stage.broker.connect().await.call(CREATE_TOPICS, 7, body).await;
+    assert_eq!(created["topics"][0]["error_code"], 0, "{created:?}");
+    dead
+}
+
+#[tokio::test]
+async fn only_the_records_that_fail_go_to_the_dead_letters() {
+    const POISON: [i32; 4] = [3, 7, 8, 21];
+    let stage = Arc::new(Stage::new(2).await);
+    let dead = dead_letters(&stage).await;
+    // Batches of three, and some batches in a transaction, so that more than one of a partition fails in the same one.
+    stage.feed(0..30).await;
+    let (consumer, producer) = (stage.consumer().await, stage.producer().build().await.expect("taken over"));
+    let stop = Arc::new(Notify::new());
+    let (stopping, inner, letters) = (Arc::clone(&stop), Arc::clone(&stage), Arc::clone(&dead));
+    let ended = tokio::spawn(async move {
+        let each = |batch: ConsumerBatch, transaction: TransactionSender| {
+            let stage = Arc::clone(&inner);
+            async move {
+                work(&stage, &batch, &transaction).await?;
+                let poison = batch.records().map(|record| number(record.value())).find(|n| POISON.contains(n));
+                poison.map_or(Ok(()), |poison| Err(BoxError::from(format!("{poison} is poison"))))
+            }
+        };
+        let looped = inner.kafka.exactly_once(consumer, producer);
+        let looped = looped.on_error(move |failure| match (failure.attempts, failure.batch.records().count()) {
+            (1, _) => OnError::Retry,
+            _ => OnError::DeadLetterRecords(Arc::clone(&letters)),
+        });
+        looped.until(async move { stopping.notified().await }).for_each_batch(each).await
+    });
+    until_done(&stage, 30).await;
+    stopped(&stop, ended).await;
+    let mut bad: Vec<i32> =
+        stage.committed_in(&dead).await.iter().map(|value| value.parse().expect("a number")).collect();
+    bad.sort_unstable();
+    assert_eq!(bad, POISON, "those, and each once");
+    let good: Vec<i32> = (0..30).filter(|n| !POISON.contains(n)).collect();
+    assert_eq!(stage.numbers().await, good, "the others have their results");
 }
 
 #[tokio::test]

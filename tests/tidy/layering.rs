@@ -16,13 +16,15 @@ const MOCKBROKER: Arrows = &[
     ("wire", &["error", "time", "types"]),
     // core
     ("cluster", &["ids", "time", "types"]),
-    ("log", &["cluster", "time", "types"]),
+    ("log", &["cluster", "planted", "time", "types"]),
+    // Bugs on purpose, in no build that is shipped.
+    ("planted", &[]),
     ("logs", &["cluster", "log", "time", "types"]),
     ("fetch_plan", &["cluster", "types"]),
     ("held", &["fetch_plan", "time", "types"]),
     ("unacked", &["time", "types"]),
     ("group", &["cluster", "ids", "time", "types"]),
-    ("txn", &["cluster", "ids", "time", "types"]),
+    ("txn", &["cluster", "ids", "planted", "time", "types"]),
     ("state", &["cluster", "held", "log", "logs", "group", "txn", "ids", "time", "types", "unacked"]),
     // adapt
     (
@@ -94,10 +96,14 @@ const CLIENT: Arrows = &[
     ("cluster", &["codes", "config", "conn", "error", "metrics", "retry", "wire"]),
     ("progress", &["record"]),
     ("store", &["error", "progress", "record"]),
-    ("producer", &["batch", "cluster", "codes", "config", "error", "metrics", "progress", "record", "retry", "wire"]),
+    (
+        "producer",
+        &["batch", "cluster", "codes", "config", "error", "metrics", "planted", "progress", "record", "retry", "wire"],
+    ),
     ("consumer", &["batch", "cluster", "codes", "config", "error", "progress", "record", "retry", "store", "wire"]),
     ("admin", &["cluster", "codes", "config", "error", "record", "retry", "wire"]),
-    ("exactly_once", &["consumer", "error", "producer", "progress", "record", "retry"]),
+    ("exactly_once", &["consumer", "error", "planted", "producer", "progress", "record", "retry"]),
+    ("planted", &[]),
     ("properties", &["config", "error", "producer", "record", "security"]),
     (
         "client",

@@ -198,6 +198,11 @@ pub(crate) struct RecordSpan {
 }
 
 impl Walk {
+    /// The same place, as if the next record were the last.
+    pub(crate) fn only_one(self) -> Self {
+        Self { left: self.left.min(1), ..self }
+    }
+
     /// How many records are to come.
     pub(crate) fn left(&self) -> u64 {
         u64::try_from(self.left).unwrap_or(0)

@@ -42,8 +42,9 @@ pub(crate) struct Fetcher {
     cluster: Cluster,
     lane: Arc<Lane>,
     /// Brokers that have a fetch of ours, and how much it may bring.
-    busy: HashMap<i32, usize>,
-    sessions: HashMap<i32, FetchSession>,
+    // In order, so that the same run asks in the same one.
+    busy: BTreeMap<i32, usize>,
+    sessions: BTreeMap<i32, FetchSession>,
     stale: BTreeSet<Arc<str>>,
     refreshing: bool,
     next_refresh: Instant,
@@ -61,7 +62,7 @@ impl Fetcher {
     pub(crate) fn new(shared: Arc<Shared>, cluster: Cluster) -> Self {
         let next_refresh = Instant::now() + cluster.config().metadata_max_age;
         let lane = Arc::new(cluster.lane());
-        let (busy, sessions) = (HashMap::new(), HashMap::new());
+        let (busy, sessions) = (BTreeMap::new(), BTreeMap::new());
         let (stale, work) = (BTreeSet::new(), FuturesUnordered::new());
         Self { shared, cluster, lane, busy, sessions, stale, refreshing: false, next_refresh, work }
     }

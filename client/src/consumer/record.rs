@@ -84,6 +84,16 @@ impl ConsumerBatch {
         &self.source
     }
 
+    /// Each record as a batch of its own, with its offset.
+    pub(crate) fn single_records(&self) -> impl Iterator<Item = (i64, Self)> {
+        let mut walk = self.walk;
+        std::iter::from_fn(move || {
+            let one = walk.only_one();
+            let offset = next(&mut walk, &self.batch)?.offset;
+            Some((offset, Self { walk: one, next_offset: offset + 1, ..self.clone() }))
+        })
+    }
+
     /// How many records were not taken out.
     pub(crate) fn records_left(&self) -> u64 {
         self.walk.left()

@@ -297,6 +297,12 @@ impl Batcher {
         let id = batch.lane;
         let lane = &mut self.lanes[id.0 as usize];
         lane.landed(&batch);
+        #[cfg(planted_bugs)]
+        let batch = if crate::planted::is("sequence-reset") {
+            Batch { stamp: lane.sequence.stamp(batch.record_count), ..batch }
+        } else {
+            batch
+        };
         lane.insert(batch);
         if not_before > now && lane.muted_until.is_none_or(|until| until < not_before) {
             if let Some(old) = lane.muted_until.replace(not_before) {

@@ -183,8 +183,9 @@ impl TransactionalProducer {
     /// What became of the last transaction. A decision whose answer was lost is asked about again, with the same decision,
     /// until `max_block`; `None` if no transaction was ended yet.
     ///
-    /// Fails with [`Error::is_outcome_unknown`] as long as it is open. If that error is fatal, the producer cannot learn it
-    /// any more: the committed offsets of the group tell, if the transaction had any.
+    /// Fails with [`Error::is_outcome_unknown`] as long as it is open. If that error is fatal, or the coordinator has aborted the
+    /// transaction or forgotten it meanwhile ([`Error::TransactionTimedOut`] is the cause), the producer cannot learn it any
+    /// more: the committed offsets of the group tell, if the transaction had any.
     pub async fn resolve(&self) -> Result<Option<Outcome>> {
         let conversation = &self.inner.conversation;
         let deadline = conversation.deadline();
@@ -196,6 +197,11 @@ impl TransactionalProducer {
             Some(Err(error)) => Err(error),
             None => driven.map(|()| None),
         }
+    }
+
+    /// Whether asking again may tell what became of the last transaction.
+    pub(crate) fn may_resolve(&self) -> bool {
+        self.inner.conversation.machine().is_ending()
     }
 
     /// No more records are taken, and what was not sent never will be.

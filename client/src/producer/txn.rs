@@ -174,6 +174,11 @@ impl Machine {
         self.last.clone()
     }
 
+    /// Whether the end of a transaction is decided and not known to have happened.
+    pub(crate) fn is_ending(&self) -> bool {
+        matches!(self.state, State::Ending(_))
+    }
+
     /// The number of the open transaction, and whether its handle is gone.
     pub(crate) fn open(&self) -> Option<(u64, bool)> {
         match &self.state {

@@ -44,9 +44,10 @@ impl PartitionLog {
         self.roll_if_due(&batch, config, now);
         let marker_offset = batch.base_offset();
         self.push(batch, config, now);
-        if let Some(first_offset) = self.producers.end(marker, now.as_millis())
-            && !marker.end.is_commit
-        {
+        let Some(first_offset) = self.producers.end(marker, now.as_millis()) else { return Ok(marker_offset) };
+        self.unreplicated.insert(first_offset, marker_offset);
+        self.forget_replicated();
+        if !marker.end.is_commit {
             let aborted = AbortedTransaction {
                 producer_id: marker.producer_id,
                 first_offset,

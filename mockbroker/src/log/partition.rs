@@ -40,6 +40,9 @@ pub(crate) struct PartitionLog {
     pub(super) is_uncleanable: bool,
     pub(super) leader_epochs: LeaderEpochs,
     pub(super) producers: Producers,
+    /// Transactions whose marker is not below the high watermark yet: where they begin, and their marker
+    /// (`ProducerStateManager.unreplicatedTxns`).
+    pub(super) unreplicated: BTreeMap<i64, i64>,
 }
 
 /// What an append says of a batch, new or known.
@@ -72,6 +75,7 @@ impl PartitionLog {
             is_uncleanable: false,
             leader_epochs: LeaderEpochs::new(leader_epoch),
             producers: Producers::default(),
+            unreplicated: BTreeMap::new(),
         }
     }
 
@@ -151,11 +155,24 @@ impl PartitionLog {
     fn advance_high_watermark(&mut self) {
         let to = self.high_watermark_bound.map_or(self.log_end_offset, |bound| bound.min(self.log_end_offset));
         self.high_watermark = self.high_watermark.max(to);
+        self.forget_replicated();
     }
 
-    /// The offset up to which every transaction has ended.
+    /// A transaction is unstable until its marker is below the high watermark: before that, another leader may not have it.
+    pub(super) fn forget_replicated(&mut self) {
+        if !self.unreplicated.is_empty() {
+            self.unreplicated.retain(|_, marker_offset| *marker_offset >= self.high_watermark);
+        }
+    }
+
+    /// The offset up to which every transaction has ended, on every replica that is in sync.
     pub(crate) fn last_stable_offset(&self) -> i64 {
-        match self.producers.first_unstable_offset() {
+        #[cfg(planted_bugs)]
+        if crate::planted::is("stable-too-far") {
+            return self.high_watermark;
+        }
+        let ended = self.unreplicated.first_key_value().map(|(offset, _)| *offset);
+        match self.producers.first_unstable_offset().into_iter().chain(ended).min() {
             None => self.high_watermark,
             // Retention may have taken the beginning of a transaction (`UnifiedLog.maybeIncrementFirstUnstableOffset`).
             Some(first) => first.max(self.log_start_offset).min(self.high_watermark),

@@ -110,6 +110,10 @@ impl Producers {
         if let Some(known) = producer.and_then(|producer| producer.duplicate_of(batch)) {
             return Ok(Sequenced::Duplicate(known));
         }
+        #[cfg(planted_bugs)]
+        if batch.producer_epoch() < epoch && crate::planted::is("no-fencing") {
+            return Ok(Sequenced::Next);
+        }
         if batch.producer_epoch() < epoch {
             return Err(stale_epoch());
         }
@@ -151,6 +155,11 @@ impl Producers {
     /// INVALID_PRODUCER_EPOCH if the epoch is an older one.
     pub(super) fn joins(&mut self, joining: Joining, now: Timestamp) -> Result<bool, Rejected> {
         let producer = self.by_id.get(&joining.producer_id);
+        #[cfg(planted_bugs)]
+        let joining = Joining {
+            producer_epoch: crate::planted::unfenced(joining.producer_epoch, producer.map_or(-1, |it| it.epoch)),
+            ..joining
+        };
         if producer.is_some_and(|producer| producer.epoch > joining.producer_epoch) {
             return Err(stale_epoch());
         }

@@ -28,6 +28,7 @@ impl PartitionLog {
         self.active = last.unwrap_or_else(|| Segment::new(end_offset, 0));
         self.log_end_offset = end_offset;
         self.high_watermark = self.high_watermark.min(end_offset);
+        self.unreplicated.retain(|_, marker_offset| *marker_offset < end_offset);
         self.first_dirty_offset = self.first_dirty_offset.min(end_offset);
         self.leader_epochs.truncate_from_end(end_offset);
         if is_in_active {

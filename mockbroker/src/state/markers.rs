@@ -185,6 +185,15 @@ impl State {
             coordinator_epoch: coordinator_epoch.unwrap_or(0),
             bumps_epoch: markers.bumps_epoch,
         };
+        let leader = self
+            .cluster
+            .topics()
+            .by_name(&at.topic)
+            .and_then(|topic| topic.partition(PartitionId(at.partition)).and_then(|partition| partition.leader()));
+        // Nobody reaches it, or the followers would never have what it is told: Kafka's markers are written with acks=all.
+        if leader.is_some_and(|leader| self.isolated.contains_key(&leader)) {
+            return Err(ResponseError::NotLeaderOrFollower);
+        }
         match self.write_marker(&marker, at, now, moved) {
             Err(ResponseError::UnknownTopicOrPartition) => Ok(()),
             outcome => outcome,

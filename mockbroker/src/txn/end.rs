@@ -162,6 +162,8 @@ fn judge_v1(
     (producer_id, producer_epoch): (i64, i16),
     is_commit: bool,
 ) -> Result<Verdict, ResponseError> {
+    #[cfg(planted_bugs)]
+    let producer_epoch = crate::planted::unfenced(producer_epoch, current.producer_epoch);
     if current.producer_id != producer_id {
         return Err(ResponseError::InvalidProducerIdMapping);
     }
@@ -196,6 +198,8 @@ fn judge_v2(
     if current.producer_id != producer_id && !is_overflow_retry {
         return Err(ResponseError::InvalidProducerIdMapping);
     }
+    #[cfg(planted_bugs)]
+    let producer_epoch = crate::planted::unfenced(producer_epoch, current.producer_epoch);
     let is_current = producer_epoch == current.producer_epoch;
     let is_retry = is_bump_retry || is_overflow_retry;
     let is_valid = match current.state {

@@ -24,6 +24,8 @@ impl TransactionCoordinator {
             return Err(ResponseError::ConcurrentTransactions);
         }
         let (producer_id, producer_epoch) = producer;
+        #[cfg(planted_bugs)]
+        let producer_epoch = crate::planted::unfenced(producer_epoch, current.producer_epoch);
         if current.producer_id != producer_id {
             return Err(ResponseError::InvalidProducerIdMapping);
         }
@@ -60,6 +62,8 @@ impl TransactionCoordinator {
     ) -> Result<(), ResponseError> {
         let current = self.known(transactional_id).filter(|current| current.producer_id == producer_id);
         let current = current.ok_or(ResponseError::InvalidProducerIdMapping)?;
+        #[cfg(planted_bugs)]
+        let producer_epoch = crate::planted::unfenced(producer_epoch, current.producer_epoch);
         if current.producer_epoch != producer_epoch {
             return Err(ResponseError::ProducerFenced);
         }

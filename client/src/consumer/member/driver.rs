@@ -21,6 +21,7 @@ use super::{
     consumer::{self, Beat, ConsumerMember, Heard},
     heartbeat,
     machine::Machine,
+    partitions::Adopted,
     requests::{self, Identity},
 };
 use crate::{
@@ -70,7 +71,7 @@ pub(super) enum Done {
     },
     Named(BTreeMap<Uuid, Arc<str>>),
     Left,
-    Adopted(Vec<TopicPartition>),
+    Adopted(Vec<Adopted>),
     Committed,
     /// The topics that match the pattern, if there is one and they could be asked for.
     Refreshed(Option<BTreeSet<Arc<str>>>),
@@ -318,8 +319,8 @@ impl Driver {
                 None
             }),
             Done::Left => member.on_left(),
-            Done::Adopted(partitions) => {
-                self.let_go(&partitions);
+            Done::Adopted(adopted) => {
+                self.let_go(&adopted);
                 None
             }
             Done::Committed => {

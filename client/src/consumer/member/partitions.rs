@@ -11,6 +11,7 @@ use crate::{
     consumer::{
         Offset,
         group::{CommittedOffset, Group},
+        positions::{Positions, Slot},
         rebalance::{Rebalance, RebalanceKind},
         stats::count,
     },
@@ -52,23 +53,26 @@ impl Driver {
         }));
     }
 
-    /// Finds where to begin in new partitions, tells the program, and lets them go.
+    /// Finds where to begin in new partitions, tells the program, and lets them go. While that takes, they may go again, and
+    /// even come back: then somebody else finds where to begin in them.
     pub(super) fn adopt(&mut self, partitions: Vec<TopicPartition>) {
         let group = Arc::clone(&self.group);
         count(&group.shared.counters.rebalances, 1);
-        {
+        let adopted: Vec<Adopted> = {
             let mut positions = group.shared.positions();
-            for partition in &partitions {
+            let hold = |partition: TopicPartition| {
                 let slot = positions.add(Arc::clone(&partition.topic), partition.partition);
                 positions.hold(slot, true);
-            }
-        }
+                (partition, positions.partition(slot).assignment)
+            };
+            partitions.into_iter().map(hold).collect()
+        };
         self.work.push(Box::pin(async move {
-            let committed = committed(&group, &partitions).await;
+            let committed = committed(&group, &adopted).await;
             {
                 let mut positions = group.shared.positions();
                 for (partition, committed) in committed {
-                    let Some(slot) = positions.slot(&partition.topic, partition.partition) else { continue };
+                    let Some(slot) = slot_of(&positions, &adopted, &partition) else { continue };
                     match (committed, group.shared.config.auto_offset_reset) {
                         (Some(committed), _) => {
                             positions.seek_to(slot, committed.offset, committed.leader_epoch.unwrap_or(-1));
@@ -82,16 +86,16 @@ impl Driver {
                     }
                 }
             }
-            tell(&group, RebalanceKind::Assigned, partitions.clone()).await;
-            Done::Adopted(partitions)
+            tell(&group, RebalanceKind::Assigned, still_ours(&group, &adopted)).await;
+            Done::Adopted(adopted)
         }));
     }
 
     /// Lets the program have partitions, as far as they did not go again meanwhile.
-    pub(super) fn let_go(&self, partitions: &[TopicPartition]) {
+    pub(super) fn let_go(&self, adopted: &[Adopted]) {
         let mut positions = self.group.shared.positions();
-        for partition in partitions.iter().filter(|partition| self.member.may_read(partition)) {
-            if let Some(slot) = positions.slot(&partition.topic, partition.partition) {
+        for (partition, _) in adopted.iter().filter(|(partition, _)| self.member.may_read(partition)) {
+            if let Some(slot) = slot_of(&positions, adopted, partition) {
                 positions.hold(slot, false);
             }
         }
@@ -161,10 +165,26 @@ fn remove(group: &Group, partitions: &[TopicPartition]) {
     group.shared.woken();
 }
 
+/// A partition, and the number of the assignment in which it came.
+pub(super) type Adopted = (TopicPartition, u64);
+
+/// Where a partition is, if it is in the assignment in which it was adopted.
+fn slot_of(positions: &Positions, adopted: &[Adopted], partition: &TopicPartition) -> Option<Slot> {
+    let (_, assignment) = adopted.iter().find(|(adopted, _)| adopted == partition)?;
+    let slot = positions.slot(&partition.topic, partition.partition)?;
+    Some(slot).filter(|slot| positions.partition(*slot).assignment == *assignment)
+}
+
+fn still_ours(group: &Group, adopted: &[Adopted]) -> Vec<TopicPartition> {
+    let positions = group.shared.positions();
+    let partitions = adopted.iter().map(|(partition, _)| partition);
+    partitions.filter(|partition| slot_of(&positions, adopted, partition).is_some()).cloned().collect()
+}
+
 /// What the group has committed for partitions, asked as long as they are ours.
-async fn committed(group: &Group, partitions: &[TopicPartition]) -> BTreeMap<TopicPartition, Option<CommittedOffset>> {
+async fn committed(group: &Group, adopted: &[Adopted]) -> BTreeMap<TopicPartition, Option<CommittedOffset>> {
     loop {
-        let ours: Vec<_> = partitions.iter().filter(|partition| group.has(partition)).cloned().collect();
+        let ours = still_ours(group, adopted);
         if ours.is_empty() || group.shared.is_closed() {
             return BTreeMap::new();
         }

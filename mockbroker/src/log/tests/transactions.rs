@@ -88,6 +88,27 @@ fn the_first_open_transaction_bounds_the_last_stable_offset() {
 }
 
 #[test]
+fn a_transaction_is_stable_when_every_replica_has_its_marker() {
+    // ProducerStateManagerTest.testFirstUnstableOffset: the marker counts once the high watermark is beyond it.
+    let log = &mut PartitionLog::new(0);
+    assert_eq!(write(log, 1, 0, 0), Ok(0));
+    log.bound_high_watermark(Some(1));
+    assert_eq!(end(log, &marker(1, 0, true)), Ok(1));
+    assert_eq!((log.last_stable_offset(), log.high_watermark(), log.log_end_offset()), (0, 1, 2));
+    log.bound_high_watermark(None);
+    assert_eq!((log.last_stable_offset(), log.high_watermark()), (2, 2));
+    // A marker that is cut off leaves its transaction open.
+    assert_eq!(write(log, 1, 0, 1), Ok(2));
+    log.bound_high_watermark(Some(3));
+    assert_eq!(end(log, &marker(1, 0, true)), Ok(3));
+    log.truncate_to(3, &TopicConfig::default());
+    log.bound_high_watermark(None);
+    assert_eq!((log.last_stable_offset(), log.high_watermark()), (2, 3));
+    assert_eq!(end(log, &marker(1, 0, false)), Ok(3));
+    assert_eq!(log.last_stable_offset(), 4);
+}
+
+#[test]
 fn the_aborted_transactions_of_a_range_come_in_the_order_of_their_markers() {
     // D.5
     let log = &mut PartitionLog::new(0);
