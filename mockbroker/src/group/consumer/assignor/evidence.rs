@@ -18,6 +18,7 @@ struct Case {
 
 struct Member {
     member_id: String,
+    instance_id: Option<String>,
     is_new: bool,
     reads: BTreeSet<TopicId>,
     had: Partitions,
@@ -28,38 +29,14 @@ struct Member {
 fn range_and_uniform_give_every_member_the_partitions_that_kafka_gives_it() {
     let cases = cases();
     let mut compared = 0;
-    for (number, case) in cases.iter().enumerate().filter(|(_, case)| case.name != "heterogeneous") {
+    for (number, case) in cases.iter().enumerate() {
         let target = compute(case);
         for member in &case.members {
             assert_eq!(target[&member.member_id], member.has, "case {number}, {}, {}", case.name, member.member_id);
             compared += 1;
         }
     }
-    assert!(compared > 400, "{compared} members");
-}
-
-#[test]
-fn members_that_read_different_topics_are_as_even_as_kafka_makes_them_and_keep_as_much() {
-    // Which of several equal targets it is, is not the same: Kafka goes another way.
-    let cases = cases();
-    let mut compared = 0;
-    for (number, case) in cases.iter().enumerate().filter(|(_, case)| case.name == "heterogeneous") {
-        let target = compute(case);
-        let loads = |of: &dyn Fn(&Member) -> Partitions| {
-            let mut loads: Vec<usize> = case.members.iter().map(|member| size(&of(member))).collect();
-            loads.sort_unstable();
-            loads
-        };
-        let moved = |of: &dyn Fn(&Member) -> Partitions| -> usize {
-            case.members.iter().map(|member| size(&member.had) - common(&member.had, &of(member))).sum()
-        };
-        let ours = |member: &Member| target[&member.member_id].clone();
-        let kafkas = |member: &Member| member.has.clone();
-        assert_eq!(loads(&ours), loads(&kafkas), "case {number}: balance");
-        assert!(moved(&ours) <= moved(&kafkas), "case {number}: {} moved, {} in Kafka", moved(&ours), moved(&kafkas));
-        compared += 1;
-    }
-    assert!(compared > 30, "{compared} cases");
+    assert!(compared > 2000, "{compared} members");
 }
 
 fn compute(case: &Case) -> BTreeMap<String, Partitions> {
@@ -80,16 +57,11 @@ fn compute(case: &Case) -> BTreeMap<String, Partitions> {
 }
 
 fn spec(member: &Member) -> MemberSpec<'_> {
-    MemberSpec { instance_id: None, subscribed: member.reads.clone(), assigned: Some(&member.had) }
-}
-
-fn size(partitions: &Partitions) -> usize {
-    partitions.values().map(BTreeSet::len).sum()
-}
-
-fn common(one: &Partitions, other: &Partitions) -> usize {
-    let none = BTreeSet::new();
-    one.iter().map(|(id, partitions)| partitions.intersection(other.get(id).unwrap_or(&none)).count()).sum()
+    MemberSpec {
+        instance_id: member.instance_id.as_deref(),
+        subscribed: member.reads.clone(),
+        assigned: Some(&member.had),
+    }
 }
 
 fn cases() -> Vec<Case> {
@@ -97,6 +69,8 @@ fn cases() -> Vec<Case> {
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let mut cases: Vec<Case> = Vec::new();
     for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let (line, instance_id) =
+            line.split_once(" as ").map_or((line, None), |(line, id)| (line, Some(id.to_owned())));
         let words: Vec<&str> = line.split(' ').collect();
         match words[..] {
             ["case", name] => cases.push(Case { name: name.to_owned(), topics: Vec::new(), members: Vec::new() }),
@@ -109,6 +83,7 @@ fn cases() -> Vec<Case> {
                 let topic = |place: &str| case.topics[place.parse::<usize>().unwrap()].0;
                 let member = Member {
                     member_id: member_id.to_owned(),
+                    instance_id,
                     is_new: age == "new",
                     reads: reads.split(',').filter(|place| !place.is_empty()).map(topic).collect(),
                     had: partitions(had, &topic),
