@@ -15,7 +15,7 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::StrBytes;
 
 use super::*;
-use crate::cluster::{CONSUMER_OFFSETS, Cluster, Node};
+use crate::cluster::{CONSUMER_OFFSETS, Cluster, Node, TRANSACTION_STATE};
 use crate::handlers::table::Request;
 use crate::handlers::{Effect, follow};
 use crate::ids::IdSource;
@@ -267,30 +267,111 @@ async fn what_is_longer_than_a_message_may_be_has_not_happened() {
     assert_eq!(world.heartbeat(&member_id, 1), 25, "a coordinator that reads the log knows nobody");
 }
 
+/// How many bytes the logs of a topic have.
+fn size_bytes(world: &World, topic: &str) -> u64 {
+    let size = |state: &State, topic_id, index| {
+        state.logs.partition(topic_id, PartitionId(index)).map_or(0, crate::log::PartitionLog::size_bytes)
+    };
+    world.0.read(|state| {
+        let topic_id = state.cluster.topics().id(topic).unwrap();
+        (0..50).map(|index| size(state, topic_id, index)).sum::<u64>()
+    })
+}
+
 #[tokio::test]
 async fn the_log_of_a_group_that_commits_for_ever_stays_small_and_still_says_all() {
-    // `cleanup.policy=compact`: of each partition the last offset is kept.
-    let world = World::with(&[("offsets.topic.segment.bytes", "1048576")]);
+    // `cleanup.policy=compact`: of each partition the last offset is kept. With Kafka's `offsets.topic.segment.bytes` of 100 MiB.
+    let world = World::new();
     let member_id = world.stable_group().await;
-    for offset in 0..20_000 {
-        assert_eq!(world.commit(&member_id, 1, offset), 0);
+    for _ in 0..2 {
+        for offset in 0..9_000 {
+            assert_eq!(world.commit(&member_id, 1, offset), 0);
+        }
+        // The cleaner looks every 15 s (`log.cleaner.backoff.ms`).
+        for _ in 0..4 {
+            world.0.advance(Duration::from_secs(5));
+            assert_eq!(world.heartbeat(&member_id, 1), 0);
+        }
+        let size = size_bytes(&world, CONSUMER_OFFSETS);
+        assert!(size < 1_200_000, "one segment and what is left of the others: {size} bytes");
     }
-    let size_bytes = || {
-        let topic_id = world.consumer_offsets();
-        let size = |state: &State, index| {
-            state.logs.partition(topic_id, PartitionId(index)).map_or(0, crate::log::PartitionLog::size_bytes)
-        };
-        world.0.read(|state| (0..50).map(|index| size(state, index)).sum::<u64>())
-    };
-    assert!(size_bytes() > 2 << 20, "{} bytes", size_bytes());
-    for _ in 0..8 {
-        world.0.advance(Duration::from_secs(5));
-        assert_eq!(world.heartbeat(&member_id, 1), 0);
-    }
-    assert!(size_bytes() < 1_100_000, "one segment and what is left of the others: {} bytes", size_bytes());
     let before = world.groups();
     world.move_coordinators();
     world.load_coordinators();
     assert_eq!(world.groups(), before);
     assert_eq!(world.heartbeat(&member_id, 1), 0);
+}
+
+#[tokio::test]
+async fn the_log_of_a_transactional_id_that_begins_for_ever_stays_small() {
+    // `transaction.state.log.segment.bytes` is 100 MiB, too.
+    let world = World::new();
+    world.0.lock().state.auto_create(TRANSACTION_STATE);
+    let init = kafka_protocol::messages::InitProducerIdRequest::default()
+        .with_transactional_id(Some(kafka_protocol::messages::TransactionalId(StrBytes::from_static_str("tx"))))
+        .with_transaction_timeout_ms(60_000);
+    let mut last = (-1, -1);
+    for _ in 0..14_000 {
+        let answer = world.now((22, 4), Request::InitProducerId(init.clone()));
+        let Response::InitProducerId(answer) = answer else { panic!("{answer:?}") };
+        assert_eq!(answer.error_code, 0);
+        assert!((answer.producer_id.0, answer.producer_epoch) > last);
+        last = (answer.producer_id.0, answer.producer_epoch);
+    }
+    let before = size_bytes(&world, TRANSACTION_STATE);
+    world.0.advance(Duration::from_secs(20));
+    let after = size_bytes(&world, TRANSACTION_STATE);
+    assert!(before > 1_400_000 && after < 1_200_000, "{before} bytes, and {after}");
+}
+
+#[tokio::test]
+async fn groups_and_transactions_at_rest_are_not_looked_at() {
+    // Ten thousand groups and a thousand open transactions: what is due next is known without looking at any of them.
+    let world = World::new();
+    world.0.lock().state.auto_create(TRANSACTION_STATE);
+    let topic = StrBytes::from_static_str("t");
+    let now = world.0.now();
+    let mut shared = world.0.lock();
+    let topic_id = shared.state.cluster.topics().id("t").unwrap();
+    for number in 0..10_000 {
+        let group_id = StrBytes::from_string(format!("g{number}"));
+        let member = crate::group::MemberIdentity { group_id, generation_id: -1, ..Default::default() };
+        let offset = crate::group::CommitPartition { partition: 0, offset: 1, leader_epoch: -1, metadata: None };
+        let topics = vec![crate::group::CommitTopic { name: topic.clone(), topic_id, partitions: vec![offset] }];
+        let commit = crate::group::OffsetCommit { member, topics, ..Default::default() };
+        let ticket = shared.state.new_ticket();
+        let done = shared.state.step_groups(crate::group::Event::OffsetCommit(ticket, commit), now);
+        assert_eq!(done.answers.len(), 1);
+    }
+    for number in 0..1_000 {
+        let id = StrBytes::from_string(format!("tx{number}"));
+        let mut moved = Vec::new();
+        let init = crate::txn::Event::InitProducerId { timeout_ms: 900_000, expected: None };
+        let producer = shared.state.step_transactions(&id, init, now, &mut moved).unwrap();
+        let at = crate::txn::TopicPartition { topic: topic.clone(), partition: 0 };
+        let client_version = crate::txn::ClientVersion::V2;
+        let add = crate::txn::Event::AddPartitions { producer, partitions: [at].into(), client_version };
+        shared.state.step_transactions(&id, add, now, &mut moved).unwrap();
+    }
+    drop(shared);
+    let due =
+        || world.0.read(|state| (state.groups.next_deadline().unwrap(), state.transactions.next_deadline().unwrap()));
+    // Groups without members have no deadline but the one for all of them; the first transaction times out in 15 minutes.
+    let check = world.0.read(|state| state.cluster.settings().offsets_retention_check_interval_ms);
+    assert_eq!(due(), (now.plus_millis(check), now.plus_millis(900_000 + 10_000)));
+    let mut ticks = 0;
+    while world.0.lock().next_deadline() < now.plus_millis(300_000) {
+        let next = world.0.lock().next_deadline();
+        world.0.advance(Duration::from_millis(u64::try_from(next.as_millis() - world.0.now().as_millis()).unwrap()));
+        ticks += 1;
+    }
+    // The cleaner's looks and the broker's chores: as many as without anybody.
+    let empty = World::new();
+    let mut empty_ticks = 0;
+    while empty.0.lock().next_deadline() < now.plus_millis(300_000) {
+        let next = empty.0.lock().next_deadline();
+        empty.0.advance(Duration::from_millis(u64::try_from(next.as_millis() - empty.0.now().as_millis()).unwrap()));
+        empty_ticks += 1;
+    }
+    assert_eq!(ticks, empty_ticks);
 }

@@ -248,6 +248,11 @@ impl PartitionLog {
         self.active.end_position()
     }
 
+    /// How large the segment is that is written to.
+    pub(crate) fn active_bytes(&self) -> u64 {
+        self.active.size_bytes()
+    }
+
     /// Begins a new segment, unless the active one is empty.
     pub(crate) fn roll_segment(&mut self) {
         if !self.active.entries().is_empty() {

@@ -9,7 +9,7 @@ use kafka_protocol::error::ResponseError;
 
 use super::Logs;
 use crate::cluster::{CompressionType, Topic};
-use crate::log::{self, Batch, BatchBuilder, EndMarker, NewRecord, Rejected, ValidBatch, marker_of};
+use crate::log::{self, Batch, BatchBuilder, EndMarker, NewRecord, PartitionLog, Rejected, ValidBatch, marker_of};
 use crate::time::Timestamp;
 use crate::types::{PartitionId, ProducerId};
 
@@ -75,6 +75,7 @@ impl Logs {
             return Err(ResponseError::MessageTooLarge.into());
         }
         let log = self.partition_mut(topic.id(), partition).ok_or(ResponseError::UnknownTopicOrPartition)?;
+        roll_early(log);
         log.append(ValidBatch::of_broker(batch), topic.config(), now).map(drop)
     }
 
@@ -91,6 +92,7 @@ impl Logs {
     ) -> Result<(), Rejected> {
         let batch = batch_of_transaction(record, now)?;
         let log = self.partition_mut(topic.id(), partition).ok_or(ResponseError::UnknownTopicOrPartition)?;
+        roll_early(log);
         log.append(ValidBatch::of_broker(batch), topic.config(), now).map(drop)
     }
 
@@ -117,6 +119,17 @@ impl Logs {
     pub(crate) fn replay(&self, topic: &Topic, partition: PartitionId) -> impl Iterator<Item = Replayed> {
         let log = self.partition(topic.id(), partition);
         log.into_iter().flat_map(|log| log.batches()).flat_map(replayed)
+    }
+}
+
+/// How much of a coordinator's log is kept as it was written. Only closed segments are compacted, and Kafka closes those of
+/// coordinators at 100 MiB, of each partition: that is a disk's measure, and this is memory.
+const SEGMENT_BYTES: u64 = 1 << 20;
+
+/// Begins a new segment before `segment.bytes` does. No client can tell, but by the records that are compacted earlier.
+fn roll_early(log: &mut PartitionLog) {
+    if log.active_bytes() >= SEGMENT_BYTES {
+        log.roll_segment();
     }
 }
 
