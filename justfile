@@ -182,3 +182,7 @@ kafka:
 # The figures, as ratios in one run.
 bench:
     cargo run --release --manifest-path tests/bench/Cargo.toml
+
+# What a request costs a broker with and without its journal (callgrind; Debian's package valgrind), and a warm start.
+cost:
+    tests/cost/run

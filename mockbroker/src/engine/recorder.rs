@@ -38,6 +38,7 @@ impl Recorder {
         Self { ring: is_kept.then(Mutex::default) }
     }
 
+    #[inline]
     fn ring(&self) -> Option<MutexGuard<'_, Ring>> {
         // Nothing panics under this lock that leaves the ring half-way.
         self.ring.as_ref().map(|ring| ring.lock().unwrap_or_else(PoisonError::into_inner))
@@ -53,11 +54,12 @@ impl Engine {
     }
 
     /// A request was answered at once with what `answer` has; with `None` it waits. Its number.
+    #[inline]
     pub(crate) fn record(
         &self,
         connection: ConnectionId,
         arrived: Timestamp,
-        request: Bytes,
+        request: &Bytes,
         answer: Option<Pieces<'_>>,
     ) -> Option<u64> {
         let number = self.recorder.ring()?.push(connection, arrived, request, answer);
@@ -129,10 +131,9 @@ impl Engine {
         let Some(ring) = self.recorder.ring() else {
             return Found { entries: Vec::new(), forgotten: 0, next: 0 };
         };
-        let key = |request: &Bytes| request.first_chunk().map_or(-1, |key| i16::from_be_bytes(*key));
-        let kept = ring.since(since).filter(|(_, record)| scope.may_hold(key(&record.request)));
+        let kept = ring.since(since).filter(|kept| scope.may_hold(kept.api_key()));
         let entries = kept
-            .map(|(number, record)| Entry::new(number, record.clone(), ring.peers().get(&record.connection).cloned()))
+            .map(|kept| Entry::new(kept.number(), kept.record(), ring.peers().get(&kept.connection()).cloned()))
             .collect();
         let found = Found { entries, forgotten: ring.forgotten(), next: ring.next_number() };
         drop(ring);

@@ -1,12 +1,13 @@
 //! The ring: the last requests and the connections they came on.
 //!
-//! Small frames are copied into chunks of memory that go as a whole, so that an entry costs no allocation and pins no
-//! buffer of a connection; large ones are shared with whoever else has them.
+//! On the way of a request this is a copy of two small frames into one stretch of memory and a header of a fixed size: no
+//! allocation, no reference to anybody's buffer, nothing decoded. Large frames are shared with whoever else has them. What
+//! few requests have (a fault, a reason, a large frame) is beside the headers.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 
 use crate::time::Timestamp;
 use crate::types::{ConnectionId, NodeId};
@@ -20,6 +21,7 @@ const MOST_BYTES: usize = 16 * 1024 * 1024;
 const MOST_PEERS: usize = 1000;
 /// Frames are copied up to this size.
 const COPY_UP_TO_BYTES: usize = 8 * 1024;
+/// Copies lie in chunks, which go as a whole when the last request that needs one is forgotten.
 const CHUNK_BYTES: usize = 64 * 1024;
 
 /// A frame without its length field, in one piece or in several.
@@ -44,7 +46,7 @@ pub(crate) enum Fate {
     PeerGone,
 }
 
-/// A request.
+/// A request, taken out of the ring.
 #[derive(Clone, Debug)]
 pub(crate) struct Record {
     pub(crate) connection: ConnectionId,
@@ -54,7 +56,7 @@ pub(crate) struct Record {
     pub(crate) request: Bytes,
     pub(crate) fate: Fate,
     /// The names of the faults and gates that it has met; nearly always none.
-    pub(crate) hits: Box<[String]>,
+    pub(crate) hits: Vec<String>,
 }
 
 /// A connection.
@@ -68,13 +70,21 @@ pub(crate) struct Peer {
 }
 
 /// The last requests, by number. Numbers begin at 0 and leave none out.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Ring {
-    records: VecDeque<Record>,
-    /// The number of the oldest record that is kept: how many are forgotten.
+    /// Request *n* is at place *n* modulo [`MOST_RECORDS`].
+    headers: Vec<Header>,
+    /// The place of the next request.
+    place: usize,
+    /// The number of the next request.
+    next: u64,
+    /// The number of the oldest request that is kept: how many are forgotten.
     first: u64,
-    size_bytes: usize,
-    chunk: BytesMut,
+    copies: Copies,
+    /// What few requests have, by their numbers; of forgotten ones until the next of them comes.
+    rare: BTreeMap<u64, Rare>,
+    /// How long the frames are that are shared.
+    shared_bytes: usize,
     peers: BTreeMap<ConnectionId, Peer>,
     /// Connections that have ended, the oldest first.
     ended: VecDeque<ConnectionId>,
@@ -82,63 +92,148 @@ pub(crate) struct Ring {
     hits: BTreeMap<ConnectionId, Vec<String>>,
 }
 
-impl Default for Ring {
-    fn default() -> Self {
-        Self {
-            records: VecDeque::new(),
-            first: 0,
-            size_bytes: 0,
-            chunk: BytesMut::new(),
-            peers: BTreeMap::new(),
-            ended: VecDeque::new(),
-            hits: BTreeMap::new(),
-        }
-    }
+/// What every request has.
+#[derive(Clone, Copy, Debug)]
+struct Header {
+    connection: ConnectionId,
+    arrived: Timestamp,
+    decided: Timestamp,
+    request: Span,
+    answer: Span,
+    end: End,
+}
+
+/// [`Fate`] without what it carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Waits,
+    Answered,
+    NoAnswer,
+    Closed,
+    PeerGone,
+}
+
+/// Where a copy is.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    chunk: u32,
+    start: u32,
+    length: u32,
+}
+
+/// What is not copied is with the [`Rare`].
+const ELSEWHERE: Span = Span { chunk: u32::MAX, start: 0, length: 0 };
+
+/// What few requests have.
+#[derive(Debug, Default)]
+struct Rare {
+    request: Option<Bytes>,
+    answer: Option<Frame>,
+    reason: String,
+    hits: Vec<String>,
+}
+
+/// The chunks of copies, the last of which is being written.
+#[derive(Debug, Default)]
+struct Copies {
+    /// Each with the number of the last request that may have anything in it or in an earlier one.
+    full: VecDeque<(Vec<u8>, u64)>,
+    last: Vec<u8>,
+    /// The number of the chunk that is being written.
+    current: u32,
+    /// One that nobody needs any longer.
+    spare: Vec<u8>,
+}
+
+/// A request in the ring.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kept<'a> {
+    ring: &'a Ring,
+    number: u64,
+    header: &'a Header,
 }
 
 impl Ring {
     /// Adds a request; its number.
+    #[inline]
     pub(crate) fn push(
         &mut self,
         connection: ConnectionId,
         now: Timestamp,
-        request: Bytes,
+        request: &Bytes,
         answer: Option<Pieces<'_>>,
     ) -> u64 {
-        let fate = match answer {
-            Some(pieces) => Fate::Answered(self.keep_pieces(pieces)),
-            None => Fate::Waits,
+        let number = self.next;
+        self.next += 1;
+        let request = if request.len() <= COPY_UP_TO_BYTES {
+            self.keep(request)
+        } else {
+            self.share_request(number, request.clone())
         };
-        let request = if request.len() <= COPY_UP_TO_BYTES { self.keep(&request) } else { request };
-        let hits = self.take_hits(connection);
-        self.size_bytes += request.len() + fate.size_bytes();
-        self.records.push_back(Record { connection, arrived: now, decided: now, request, fate, hits });
-        self.forget_the_oldest();
-        self.next_number() - 1
+        let (answer, end) = match answer {
+            Some(pieces) => (self.keep_answer(number, pieces), End::Answered),
+            None => (ELSEWHERE, End::Waits),
+        };
+        let header = Header { connection, arrived: now, decided: now, request, answer, end };
+        match self.headers.get_mut(self.place) {
+            Some(oldest) => *oldest = header,
+            None => self.headers.push(header),
+        }
+        self.place += 1;
+        if self.place == MOST_RECORDS {
+            self.place = 0;
+        }
+        self.first = self.first.max(self.next.saturating_sub(MOST_RECORDS as u64));
+        if !self.hits.is_empty() {
+            self.take_hits(number, connection);
+        }
+        number
     }
 
     /// Notes that a request has been answered.
     pub(crate) fn answered(&mut self, number: u64, now: Timestamp, answer: Pieces<'_>) {
-        let fate = Fate::Answered(self.keep_pieces(answer));
-        self.decide(number, now, fate);
+        if !self.has(number) {
+            return;
+        }
+        let answer = self.keep_answer(number, answer);
+        if let Some(header) = self.end(number, now, End::Answered) {
+            header.answer = answer;
+        }
     }
 
     /// Notes what else has become of a request.
     pub(crate) fn decide(&mut self, number: u64, now: Timestamp, fate: Fate) {
-        let size_bytes = fate.size_bytes();
-        let place = number.checked_sub(self.first).and_then(|place| usize::try_from(place).ok());
-        let Some(record) = place.and_then(|place| self.records.get_mut(place)) else { return };
-        record.fate = fate;
-        record.decided = now;
-        let connection = record.connection;
-        self.size_bytes += size_bytes;
-        let late = self.take_hits(connection);
-        if !late.is_empty()
-            && let Some(record) = place.and_then(|place| self.records.get_mut(place))
-        {
-            record.hits = [&record.hits[..], &late].concat().into();
+        let end = match fate {
+            Fate::Waits => End::Waits,
+            Fate::NoAnswer => End::NoAnswer,
+            Fate::PeerGone => End::PeerGone,
+            Fate::Answered(_) => unreachable!("an answer is told with its bytes"),
+            Fate::Closed(reason) => {
+                if self.has(number) {
+                    self.rare_of(number).reason = reason;
+                }
+                End::Closed
+            }
+        };
+        self.end(number, now, end);
+    }
+
+    fn end(&mut self, number: u64, now: Timestamp, end: End) -> Option<&mut Header> {
+        if !self.has(number) {
+            return None;
         }
-        self.forget_the_oldest();
+        let header = &mut self.headers[place_of(number)];
+        header.end = end;
+        header.decided = now;
+        let connection = header.connection;
+        if !self.hits.is_empty() {
+            self.take_hits(number, connection);
+        }
+        self.headers.get_mut(place_of(number))
+    }
+
+    fn has(&self, number: u64) -> bool {
+        (self.first..self.next).contains(&number)
     }
 
     /// Notes that the request that `connection` is busy with has met a fault or a gate of this name.
@@ -169,7 +264,7 @@ impl Ring {
 
     /// The number that the next request will have.
     pub(crate) fn next_number(&self) -> u64 {
-        self.first + self.records.len() as u64
+        self.next
     }
 
     /// How many requests are forgotten: the number of the oldest that is kept.
@@ -177,11 +272,10 @@ impl Ring {
         self.first
     }
 
-    /// The requests from `number` on, with their numbers.
-    pub(crate) fn since(&self, number: u64) -> impl Iterator<Item = (u64, &Record)> {
-        let skipped = usize::try_from(number.saturating_sub(self.first)).unwrap_or(usize::MAX).min(self.records.len());
-        let from = self.first + skipped as u64;
-        (from..).zip(self.records.range(skipped..))
+    /// The requests from `number` on.
+    pub(crate) fn since(&self, number: u64) -> impl Iterator<Item = Kept<'_>> {
+        let numbers = number.max(self.first)..self.next;
+        numbers.map(|number| Kept { ring: self, number, header: &self.headers[place_of(number)] })
     }
 
     /// Every connection that is known.
@@ -189,48 +283,172 @@ impl Ring {
         &self.peers
     }
 
+    #[cold]
+    fn take_hits(&mut self, number: u64, connection: ConnectionId) {
+        if let Some(hits) = self.hits.remove(&connection) {
+            self.rare_of(number).hits.extend(hits);
+        }
+    }
+
+    /// A copy of `bytes`.
     #[inline]
-    fn take_hits(&mut self, connection: ConnectionId) -> Box<[String]> {
-        if self.hits.is_empty() {
-            return Box::default();
+    fn keep(&mut self, bytes: &[u8]) -> Span {
+        let copies = &mut self.copies;
+        if copies.last.capacity() - copies.last.len() < bytes.len() {
+            self.turn();
         }
-        self.hits.remove(&connection).unwrap_or_default().into()
+        let copies = &mut self.copies;
+        let start = copies.last.len();
+        copies.last.extend_from_slice(bytes);
+        Span { chunk: copies.current, start: start as u32, length: bytes.len() as u32 }
     }
 
-    fn forget_the_oldest(&mut self) {
-        while self.records.len() > MOST_RECORDS || self.size_bytes > MOST_BYTES && self.records.len() > 1 {
-            let Some(oldest) = self.records.pop_front() else { return };
-            self.size_bytes -= oldest.request.len() + oldest.fate.size_bytes();
-            self.first += 1;
+    #[inline]
+    fn keep_answer(&mut self, number: u64, pieces: Pieces<'_>) -> Span {
+        match pieces.whole() {
+            Some(whole) if whole.len() <= COPY_UP_TO_BYTES => self.keep(whole),
+            _ => self.share_answer(number, pieces),
         }
     }
 
-    fn keep_pieces(&mut self, pieces: Pieces<'_>) -> Frame {
-        if let Some(whole) = pieces.whole() {
-            return Frame::Whole(self.keep(whole));
-        }
-        Frame::Pieces(
-            pieces.map(|(own, shared)| shared.cloned().unwrap_or_else(|| Bytes::copy_from_slice(own))).collect(),
-        )
+    #[cold]
+    fn share_request(&mut self, number: u64, request: Bytes) -> Span {
+        self.shared_bytes += request.len();
+        self.rare_of(number).request = Some(request);
+        self.forget_what_is_too_much();
+        ELSEWHERE
     }
 
-    /// `bytes` in memory of the journal.
-    fn keep(&mut self, bytes: &[u8]) -> Bytes {
-        if self.chunk.capacity() < bytes.len() {
-            self.chunk = BytesMut::with_capacity(CHUNK_BYTES.max(bytes.len()));
+    #[cold]
+    fn share_answer(&mut self, number: u64, pieces: Pieces<'_>) -> Span {
+        let own = |own: &[u8], shared: Option<&Bytes>| shared.cloned().unwrap_or_else(|| Bytes::copy_from_slice(own));
+        let pieces: Vec<_> = pieces.map(|(bytes, shared)| own(bytes, shared)).collect();
+        self.shared_bytes += pieces.iter().map(Bytes::len).sum::<usize>();
+        self.rare_of(number).answer = Some(Frame::Pieces(pieces));
+        self.forget_what_is_too_much();
+        ELSEWHERE
+    }
+
+    fn rare_of(&mut self, number: u64) -> &mut Rare {
+        while let Some(oldest) = self.rare.first_entry().filter(|oldest| *oldest.key() < self.first) {
+            self.shared_bytes -= oldest.remove().shared_bytes();
         }
-        self.chunk.put_slice(bytes);
-        self.chunk.split().freeze()
+        self.rare.entry(number).or_default()
+    }
+
+    /// Begins another chunk.
+    #[cold]
+    fn turn(&mut self) {
+        let copies = &mut self.copies;
+        let mut next = std::mem::take(&mut copies.spare);
+        next.clear();
+        next.reserve_exact(CHUNK_BYTES);
+        let full = std::mem::replace(&mut copies.last, next);
+        if full.capacity() == 0 {
+            return;
+        }
+        copies.full.push_back((full, self.next - 1));
+        copies.current += 1;
+        self.forget_what_is_too_much();
+    }
+
+    /// Forgets the oldest requests until what is kept fits, but never the one that is being added.
+    fn forget_what_is_too_much(&mut self) {
+        while self.copies.full.len() * CHUNK_BYTES + self.shared_bytes > MOST_BYTES {
+            let of_copies = self.copies.full.front().map_or(u64::MAX, |(_, last)| *last);
+            let of_shared = self.rare.first_key_value().map_or(u64::MAX, |(number, _)| *number);
+            let goes = of_copies.min(of_shared);
+            if goes >= self.next - 1 {
+                break;
+            }
+            self.first = self.first.max(goes + 1);
+            if of_shared == goes
+                && let Some(rare) = self.rare.remove(&goes)
+            {
+                self.shared_bytes -= rare.shared_bytes();
+            }
+            self.let_go();
+        }
+        self.let_go();
+    }
+
+    /// Gives back the chunks of what is forgotten.
+    fn let_go(&mut self) {
+        while let Some((chunk, _)) = self.copies.full.pop_front_if(|(_, last)| *last < self.first) {
+            self.copies.spare = chunk;
+        }
     }
 }
 
-impl Fate {
-    fn size_bytes(&self) -> usize {
-        match self {
-            Self::Answered(Frame::Whole(bytes)) => bytes.len(),
-            Self::Answered(Frame::Pieces(pieces)) => pieces.iter().map(Bytes::len).sum(),
-            Self::Waits | Self::NoAnswer | Self::Closed(_) | Self::PeerGone => 0,
-        }
+impl Copies {
+    fn get(&self, span: Span) -> &[u8] {
+        let before = (self.current - span.chunk) as usize;
+        let chunk = if before == 0 { &self.last } else { &self.full[self.full.len() - before].0 };
+        &chunk[span.start as usize..][..span.length as usize]
+    }
+}
+
+impl Rare {
+    fn shared_bytes(&self) -> usize {
+        let answer = match &self.answer {
+            Some(Frame::Pieces(pieces)) => pieces.iter().map(Bytes::len).sum(),
+            Some(Frame::Whole(bytes)) => bytes.len(),
+            None => 0,
+        };
+        self.request.as_ref().map_or(0, Bytes::len) + answer
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "it is below the number of places")]
+fn place_of(number: u64) -> usize {
+    (number % MOST_RECORDS as u64) as usize
+}
+
+impl Kept<'_> {
+    /// Its number.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The connection that it came on.
+    pub(crate) fn connection(&self) -> ConnectionId {
+        self.header.connection
+    }
+
+    /// The API that it claims to be of; -1 if it is too short to claim one.
+    pub(crate) fn api_key(&self) -> i16 {
+        let rare = || self.rare().and_then(|rare| rare.request.as_deref()).unwrap_or_default();
+        let bytes = self.copied(self.header.request).unwrap_or_else(rare);
+        bytes.first_chunk().map_or(-1, |key| i16::from_be_bytes(*key))
+    }
+
+    /// The request itself, in memory of its own.
+    pub(crate) fn record(&self) -> Record {
+        let Header { connection, arrived, decided, request, answer, end, .. } = *self.header;
+        let rare = self.rare();
+        let copy = |span| self.copied(span).map(Bytes::copy_from_slice);
+        let request = copy(request).or_else(|| rare?.request.clone()).unwrap_or_default();
+        let shared = || rare.and_then(|rare| rare.answer.clone());
+        let fate = match end {
+            End::Waits => Fate::Waits,
+            End::Answered => {
+                let frame = copy(answer).map(Frame::Whole).or_else(shared);
+                Fate::Answered(frame.expect("what is not copied is shared"))
+            }
+            End::NoAnswer => Fate::NoAnswer,
+            End::Closed => Fate::Closed(rare.map(|rare| rare.reason.clone()).unwrap_or_default()),
+            End::PeerGone => Fate::PeerGone,
+        };
+        let hits = rare.map(|rare| rare.hits.clone()).unwrap_or_default();
+        Record { connection, arrived, decided, request, fate, hits }
+    }
+
+    fn rare(&self) -> Option<&Rare> {
+        self.ring.rare.get(&self.number)
+    }
+
+    fn copied(&self, span: Span) -> Option<&[u8]> {
+        (span.chunk != ELSEWHERE.chunk).then(|| self.ring.copies.get(span))
     }
 }
 

@@ -35,12 +35,12 @@ fn answer(shared: usize) -> Outgoing {
 fn push(ring: &mut Ring, size: usize, shared: usize) -> u64 {
     let outgoing = answer(shared);
     let start = Outgoing::default().mark();
-    ring.push(CONNECTION, at(5), request(size), outgoing.frame_since(start))
+    ring.push(CONNECTION, at(5), &request(size), outgoing.frame_since(start))
 }
 
 fn entry(ring: &Ring, number: u64) -> Entry {
-    let (number, record) = ring.since(number).next().unwrap();
-    Entry::new(number, record.clone(), ring.peers().get(&record.connection).cloned())
+    let kept = ring.since(number).next().unwrap();
+    Entry::new(kept.number(), kept.record(), ring.peers().get(&kept.connection()).cloned())
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn a_request_that_waits_is_there_and_ends_later() {
     let mut ring = Ring::default();
     ring.opened(CONNECTION, NodeId(1), SocketAddr::from((Ipv4Addr::LOCALHOST, 4242)), at(1));
     ring.hit(CONNECTION, "held");
-    let number = ring.push(CONNECTION, at(5), request(0), None);
+    let number = ring.push(CONNECTION, at(5), &request(0), None);
     assert_eq!(entry(&ring, number).to_string(), "c3 n1 me Metadata v9 -> waits [held]");
     assert_eq!(entry(&ring, number).took(), None);
     ring.decide(number, at(25), Fate::Closed("of a fault".into()));
@@ -84,7 +84,7 @@ fn a_request_that_waits_is_there_and_ends_later() {
     assert_eq!(ended.to_string(), "c3 n1 me Metadata v9 -> closed: of a fault [held]");
     assert_eq!(ended.took().unwrap().as_millis(), 20);
     // The next request of the connection has met nothing.
-    let number = ring.push(CONNECTION, at(30), request(0), None);
+    let number = ring.push(CONNECTION, at(30), &request(0), None);
     assert!(entry(&ring, number).faults().is_empty());
 }
 
@@ -92,7 +92,7 @@ fn a_request_that_waits_is_there_and_ends_later() {
 fn bytes_that_are_no_request_are_kept_as_they_are() {
     let mut ring = Ring::default();
     for bytes in [&b""[..], b"G", b"\x00\x63\x00\x01\x00", b"\x00\x03"] {
-        let number = ring.push(CONNECTION, at(0), Bytes::from_static(bytes), None);
+        let number = ring.push(CONNECTION, at(0), &Bytes::from_static(bytes), None);
         ring.decide(number, at(0), Fate::Closed("no".into()));
         let entry = entry(&ring, number);
         assert!(entry.request().is_null() && entry.answer().is_none());
