@@ -105,13 +105,20 @@ impl MockBroker {
         self.broker().hold_loading()
     }
 
-    /// See [`crate::MockBroker::advance`].
+    /// See [`crate::MockBroker::advance`]: returns when what fell due is with its clients.
     ///
     /// # Panics
     ///
     /// If the cluster lives by the real clock.
     pub fn advance(&self, length: Duration) {
-        self.broker().advance(length);
+        let advance = self.broker().advance(length);
+        // On the thread that has the sockets.
+        let (tell, told) = mpsc::channel();
+        self.runtime.spawn(async move {
+            advance.await;
+            tell.send(())
+        });
+        told.recv().expect("it became quiet; if not, its report is on stderr");
     }
 
     /// See [`crate::MockBroker::node`].

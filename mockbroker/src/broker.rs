@@ -1,6 +1,7 @@
 //! `MockBroker`: the handle that a test holds.
 
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -114,15 +115,28 @@ impl MockBroker {
     /// Moves the time of a cluster that was built with [`Clock::manual`](crate::Clock::manual), and does all that falls
     /// due on the way in its order: long polls end, retention deletes.
     ///
+    /// Awaited, it returns when the cluster is quiet, see [`Advance`]; without, it is done at once and answers are on their way.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use mockbroker::{Clock, MockBroker};
+    /// use std::time::Duration;
+    ///
+    /// let broker = MockBroker::builder().clock(Clock::manual()).topic("orders", 1).start().await;
+    /// broker.advance(Duration::from_secs(45)).await; // who has been silent for so long is no member any more
+    /// # }
+    /// ```
+    ///
     /// # Panics
     ///
-    /// If the cluster lives by the real clock, which nobody moves.
-    pub fn advance(&self, length: Duration) {
+    /// If the cluster lives by the real clock, which nobody moves. Awaited, if what fell due is not with its clients within the
+    /// broker's patience: with its report.
+    pub fn advance(&self, length: Duration) -> Advance {
         assert!(
             self.alive.engine.is_manual(),
             "this broker lives by the real clock: build it with .clock(Clock::manual()) to advance its time"
         );
-        self.alive.engine.advance(length);
+        Advance { engine: Some(Arc::clone(&self.alive.engine)), length }
     }
 
     /// What clients have asked and what became of it. See [`Journal`].
@@ -293,6 +307,41 @@ impl MockBroker {
     pub async fn shutdown(self) {
         self.alive.stop();
         self.alive.registry.all_ended().await;
+    }
+}
+
+/// Time that is about to move. Made by [`MockBroker::advance`].
+///
+/// - Awaited: requests that have arrived are handled first. Then all that falls due is carried out in its order, each answer
+///   handed to its socket or stream before time goes on. It returns when no answer is on its way and no request comes any
+///   more. (What clients sent on another thread, or from another process, may still be on its way to the broker.)
+/// - Dropped, as by `broker.advance(length);`: time has moved, and answers that fell due are on their way.
+#[derive(Debug)]
+pub struct Advance {
+    /// `None` once it is awaited.
+    engine: Option<Arc<Engine>>,
+    length: Duration,
+}
+
+impl IntoFuture for Advance {
+    type Output = ();
+    type IntoFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+    fn into_future(mut self) -> Self::IntoFuture {
+        let (engine, length) = (self.engine.take(), self.length);
+        Box::pin(async move {
+            if let Some(engine) = engine {
+                engine.advance_quietly(length).await;
+            }
+        })
+    }
+}
+
+impl Drop for Advance {
+    fn drop(&mut self) {
+        if let Some(engine) = self.engine.take() {
+            engine.advance(self.length);
+        }
     }
 }
 

@@ -146,6 +146,28 @@ impl MockBrokerBuilder {
         self
     }
 
+    /// As unhelpful as Kafka may be, drawn from `seed`: coordinators are not found at first and then load, leaders and coordinators
+    /// move to other replicas in sync, fetches bring one batch or nothing before their time, metadata is a moment old,
+    /// fetch sessions are forgotten, members removed, clients throttled, idle connections closed, transactions take their
+    /// time to end, and where replicas can be missing they are. Nothing that is acknowledged is lost.
+    ///
+    /// The journal says what a request has met, the report says the seed, and the same seed and the same requests in the same
+    /// order make the same run. docs/UNHELPFUL.md says of each why Kafka may do it. Off by default.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use mockbroker::MockBroker;
+    ///
+    /// let broker = MockBroker::builder().nodes(3).topic("orders", 6).unhelpful(7).start().await;
+    /// // ... the code under test still has to be right ...
+    /// println!("{}", broker.journal().text()); // "... Fetch v16 orders-0 -> ok [unhelpful: one batch]"
+    /// # }
+    /// ```
+    pub fn unhelpful(mut self, seed: u64) -> Self {
+        self.options.unhelpful = Some(seed);
+        self
+    }
+
     /// Whether the broker keeps its last requests for [`MockBroker::journal`] and for its report. Default: it does. On the
     /// way of a request that is a copy of small frames and a push; memory is bounded ([`Journal`](crate::Journal)).
     pub fn journal(mut self, is_kept: bool) -> Self {
@@ -329,7 +351,7 @@ fn run(engine: Arc<Engine>, places: Places, builder: MockBrokerBuilder) -> Alive
 async fn watch_idle(engine: Arc<Engine>, registry: Arc<Registry>, max_idle: Duration) {
     loop {
         let oldest = registry.longest_idle_since().unwrap_or_else(|| engine.now());
-        engine.sleep_until(oldest + max_idle).await;
+        drop(engine.sleep_until(oldest + max_idle).await);
         let now = engine.now();
         registry.close_idle_since(now.minus(max_idle));
     }

@@ -59,6 +59,9 @@ struct Serve {
     /// Begin as a Kafka that has just been installed: the first FindCoordinator and InitProducerId are told to come back.
     #[arg(long)]
     cold_start: bool,
+    /// Be as unhelpful as Kafka may be, drawn from this seed.
+    #[arg(long, value_name = "SEED")]
+    unhelpful: Option<u64>,
     /// Security protocol of the listeners.
     #[arg(long, default_value = "PLAINTEXT", value_name = "PROTOCOL", value_parser = security)]
     security: String,
@@ -140,6 +143,7 @@ impl Serve {
             .advertised(self.advertised)
             // Nobody can ask this process for it.
             .journal(false);
+        let builder = self.unhelpful.into_iter().fold(builder, MockBrokerBuilder::unhelpful);
         let builder = self.topics.into_iter().fold(builder, |builder, (name, count)| builder.topic(name, count));
         Ok(properties.into_iter().fold(builder, |builder, (key, value)| builder.config(key, value)))
     }

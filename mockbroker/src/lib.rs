@@ -33,7 +33,7 @@
 //!     .seed(7)
 //!     .start()
 //!     .await;
-//! broker.advance(Duration::from_secs(45)); // long polls end, retention deletes, without waiting
+//! broker.advance(Duration::from_secs(45)).await; // long polls end, retention deletes, without waiting
 //! broker.assert_healthy();
 //! # }
 //! ```
@@ -88,11 +88,25 @@
 //! # }
 //! ```
 //!
+//! # Be hard on it
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! // All that Kafka may do and seldom does, by a seed that the report of a failed test tells.
+//! let broker = mockbroker::MockBroker::builder().nodes(3).topic("orders", 6).unhelpful(7).start().await;
+//! # drop(broker);
+//! # }
+//! ```
+//!
 //! # Where to read on
 //!
-//! From the socket to the log: `control` (what a test does to nodes), `net` (frames off a connection), `wire` (bytes to requests), `engine` (the one lock, time),
-//! `fault` (what a test makes go wrong), `handlers` (one file per API), `cluster` (topics, configs, fetch sessions), `log`
-//! (record batches and their rules), `journal` (what was asked), `inspect` and `ask` (what is so, and waiting for it), `group` (who is in which group, what it has committed), `txn` (transactions).
+//! In reading order, from a test's hand to the log:
+//!
+//! - the handle: `builder`, `broker`, `control` and `operations` (what a test does), `ask` and `inspect` (what is so)
+//! - the way of a request: `net` (frames off a connection), `wire` (bytes to requests), `engine` (the one lock, time), `fault`
+//!   (what goes wrong), `journal` (what was asked), `handlers` (one file per API)
+//! - the cluster itself: `state`, `cluster` (topics, configs, fetch sessions), `log` (record batches and their rules), `group`
+//!   (members and their offsets), `txn` (transactions)
 
 // outer
 mod accidents;
@@ -139,7 +153,7 @@ mod wire;
 
 pub use accidents::Accidents;
 pub use ask::{Codec, Group, Partition, SeedBatch, SeedRecord, Topic, Transaction};
-pub use broker::MockBroker;
+pub use broker::{Advance, MockBroker};
 pub use builder::MockBrokerBuilder;
 pub use control::{HeldReplica, Isolated, LineGuard, Node, Replica};
 pub use engine::clock::Clock;

@@ -6,6 +6,7 @@
 //! - `history`: random accidents to workers and cluster, judged by the logs (`history_world`, `history_accidents`).
 //! - `time`: what takes long takes no time.
 //! - `isolation`: a leader that is cut off, and transactions.
+//! - `unhelpful`: the same with the legal adversary, for producers, groups and transactions.
 //! - `line`: what passes between client and broker, recorded.
 
 mod assignment;
@@ -16,6 +17,7 @@ mod history_world;
 mod isolation;
 mod line;
 mod time;
+mod unhelpful;
 
 use std::future::Future;
 

@@ -31,6 +31,7 @@
 //! - `states`: what a test can ask of groups, topics and transactions, and wait for.
 //! - `time`: the manual clock.
 //! - `transactional`: the producer of transactions; `stage` is what its tests and those of the loop share.
+//! - `unhelpful`: the legal adversary over TCP.
 //! - `unrest`: everything at once while connections break at random.
 //! - `versions`: the client with a Kafka of 2019.
 
@@ -67,5 +68,6 @@ mod start;
 mod states;
 mod time;
 mod transactional;
+mod unhelpful;
 mod unrest;
 mod versions;

@@ -189,6 +189,15 @@ impl Engine {
         }
     }
 
+    /// Does what was left for after the answers.
+    pub(super) fn follow_up_now(&self) {
+        let mut shared = self.lock();
+        if shared.state.has_markers() || shared.state.has_loads() {
+            shared.follow_up(self.now());
+            self.rearm(&mut shared);
+        }
+    }
+
     /// Does what was left for after the answers, and decides how long to sleep.
     fn arm(&self) -> Timestamp {
         let mut shared = self.lock();

@@ -14,6 +14,7 @@ use crate::wire::request::RequestHeader;
 impl Engine {
     /// Takes `request` to its handler, by way of what is mounted for it.
     pub(crate) fn submit(self: &Arc<Self>, origin: Origin, header: &RequestHeader, request: Request) -> Outcome {
+        self.on_its_way.submit();
         match self.plan(origin, header, &request) {
             None => self.apply(origin, header, request),
             Some(plan) => self.steer(origin, header, request, plan),
@@ -22,7 +23,12 @@ impl Engine {
 
     /// Takes `request` to its handler.
     pub(super) fn apply(self: &Arc<Self>, origin: Origin, header: &RequestHeader, request: Request) -> Outcome {
-        let handled = std::panic::catch_unwind(AssertUnwindSafe(|| self.handle(origin, header, request)));
+        self.guarded(header, || self.handle(origin, header, request))
+    }
+
+    /// A handler that panics ends its connection, and is counted.
+    pub(super) fn guarded(&self, header: &RequestHeader, handle: impl FnOnce() -> Outcome) -> Outcome {
+        let handled = std::panic::catch_unwind(AssertUnwindSafe(handle));
         handled.unwrap_or_else(|_| {
             self.panics.fetch_add(1, Ordering::Relaxed);
             Outcome::Close(Close::because(format!(
@@ -72,7 +78,7 @@ impl Engine {
     }
 
     /// As [`Engine::run`], for the step that answers.
-    fn answer(
+    pub(super) fn answer(
         self: &Arc<Self>,
         origin: Origin,
         header: &RequestHeader,

@@ -13,11 +13,13 @@ mod markers;
 mod nodes;
 mod operations;
 mod parked;
+pub(crate) mod quiet;
 mod recorder;
 mod report;
 pub(crate) mod steering;
 #[cfg(test)]
 mod tests;
+mod unhelpful;
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -30,8 +32,10 @@ use self::changes::{Changes, Locked};
 use self::deadlines::Chores;
 pub(crate) use self::deadlines::keep_time;
 use self::parked::Parked;
+use self::quiet::{Due, OnItsWay};
 use self::recorder::Recorder;
 use self::steering::{Afterwards, HeldRequest};
+use self::unhelpful::Unhelpful;
 use crate::error::Close;
 use crate::fault::Faults;
 use crate::handlers::table::Response;
@@ -53,6 +57,8 @@ pub(crate) struct Engine {
     /// How many steps of transactions are pending, for as long as somebody waits for them.
     pending_steps: watch::Sender<usize>,
     recorder: Recorder,
+    /// What clients have not got yet.
+    on_its_way: Arc<OnItsWay>,
     /// Wakes the waiters of the test.
     changes: Changes,
     /// How long they wait, in real time.
@@ -70,11 +76,13 @@ pub(crate) struct Options {
     pub(crate) journal: bool,
     /// How long waiters wait, in real time.
     pub(crate) patience: Duration,
+    /// By which seed it is unhelpful, if it is.
+    pub(crate) unhelpful: Option<u64>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { journal: true, patience: Duration::from_secs(10) }
+        Self { journal: true, patience: Duration::from_secs(10), unhelpful: None }
     }
 }
 
@@ -85,6 +93,8 @@ struct Shared {
     parked: Parked,
     chores: Chores,
     faults: Faults,
+    /// As unhelpful as Kafka may be, if the test wants it so.
+    unhelpful: Option<Unhelpful>,
     /// The deadline that `keep_time` sleeps until.
     armed: Timestamp,
 }
@@ -124,7 +134,7 @@ pub(crate) enum Outcome {
 pub(crate) struct Pending {
     engine: Arc<Engine>,
     ticket: Ticket,
-    answer: oneshot::Receiver<Response>,
+    answer: oneshot::Receiver<(Response, Due)>,
 }
 
 impl Engine {
@@ -150,15 +160,24 @@ impl Engine {
 
     fn over(state: State, clock: clock::Running, options: &Options) -> Arc<Self> {
         let (chores, faults) = (Chores::new(&state, clock.now()), Faults::new(state.ids.seed()));
+        let on_its_way = Arc::<OnItsWay>::default();
         Arc::new(Self {
-            shared: Mutex::new(Shared { state, parked: Parked::default(), chores, faults, armed: Timestamp::MAX }),
+            shared: Mutex::new(Shared {
+                state,
+                parked: Parked::new(Arc::clone(&on_its_way)),
+                chores,
+                faults,
+                unhelpful: options.unhelpful.map(Unhelpful::new),
+                armed: Timestamp::MAX,
+            }),
             started: clock.now(),
             clock,
             alarm: Notify::new(),
             panics: AtomicUsize::new(0),
-            is_steered: AtomicBool::new(false),
+            is_steered: AtomicBool::new(options.unhelpful.is_some()),
             pending_steps: watch::Sender::default(),
             recorder: Recorder::new(options.journal),
+            on_its_way,
             changes: Changes::default(),
             patience: options.patience,
             is_reported: AtomicBool::new(false),
@@ -168,11 +187,6 @@ impl Engine {
     /// The present by the broker's clock.
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
-    }
-
-    /// Waits until `deadline` by the broker's clock.
-    pub(crate) async fn sleep_until(&self, deadline: Timestamp) {
-        self.clock.sleep_until(deadline).await;
     }
 
     /// How many requests ended in a panic of their handler.
@@ -225,7 +239,7 @@ impl Engine {
 
 impl Pending {
     /// Waits for the answer. `None` if it will never come: the broker is being dropped. Safe to drop and call again.
-    pub(crate) async fn answer(&mut self) -> Option<Response> {
+    pub(crate) async fn answer(&mut self) -> Option<(Response, Due)> {
         (&mut self.answer).await.ok()
     }
 }

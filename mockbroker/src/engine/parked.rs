@@ -1,16 +1,19 @@
 //! Requests that wait for their answer. Each is answered once, or given up by its connection.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
+use super::quiet::{Due, OnItsWay};
 use crate::handlers::table::Response;
 use crate::types::Ticket;
 
 /// The connections that wait, by ticket.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Parked {
     waiting: HashMap<Ticket, Waiting>,
+    on_its_way: Arc<OnItsWay>,
 }
 
 /// A request that waits.
@@ -18,12 +21,17 @@ pub(super) struct Parked {
 struct Waiting {
     /// The version that it is answered at.
     version: i16,
-    sender: oneshot::Sender<Response>,
+    sender: oneshot::Sender<(Response, Due)>,
 }
 
 impl Parked {
+    /// Nobody waits. Answers count as on their way.
+    pub(super) fn new(on_its_way: Arc<OnItsWay>) -> Self {
+        Self { waiting: HashMap::new(), on_its_way }
+    }
+
     /// Parks the request of `ticket`, which has this version; the answer arrives at the receiver.
-    pub(super) fn park(&mut self, ticket: Ticket, version: i16) -> oneshot::Receiver<Response> {
+    pub(super) fn park(&mut self, ticket: Ticket, version: i16) -> oneshot::Receiver<(Response, Due)> {
         let (sender, receiver) = oneshot::channel();
         let before = self.waiting.insert(ticket, Waiting { version, sender });
         assert!(before.is_none(), "{ticket:?} is parked twice");
@@ -39,7 +47,7 @@ impl Parked {
     pub(super) fn answer_with(&mut self, ticket: Ticket, response: impl FnOnce(i16) -> Response) {
         if let Some(Waiting { version, sender }) = self.waiting.remove(&ticket) {
             // The receiver may be gone with its connection; then there is nobody to tell.
-            drop(sender.send(response(version)));
+            drop(sender.send((response(version), self.on_its_way.begin())));
         }
     }
 

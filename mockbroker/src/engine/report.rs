@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::Engine;
+use super::unhelpful::Unhelpful;
 use crate::inspect;
 
 impl Engine {
@@ -10,7 +11,10 @@ impl Engine {
     pub(crate) fn report_text(&self) -> String {
         let now = self.now();
         let (seed, panics, parked) = (self.read(|state| state.ids.seed()), self.panics(), self.parked());
-        let faults: Vec<String> = self.look().faults.describe().collect();
+        let shared = self.look();
+        let faults: Vec<String> =
+            shared.unhelpful.iter().map(Unhelpful::describe).chain(shared.faults.describe()).collect();
+        drop(shared);
         let head = format!(
             "mockbroker, seed {seed}, {} ms after its start by its {} clock, {parked} requests wait for data\n",
             now.since(self.started).as_millis(),

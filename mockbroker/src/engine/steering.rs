@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::quiet::Due;
 use super::{Engine, Origin, Outcome};
 use crate::error::Close;
 use crate::fault::{Action, Asked, Edit, Fuse, Home, Plan, Rule};
@@ -59,6 +60,7 @@ impl Engine {
         if !self.is_steered.load(Ordering::Acquire) {
             return None;
         }
+        let now = self.now();
         let mut shared = self.lock();
         let asked = Asked {
             api_key: header.api_key,
@@ -68,9 +70,11 @@ impl Engine {
             connection: origin.connection,
             subject: subject(request, shared.state.cluster.topics()),
         };
-        let plan = shared.faults.plan(&asked);
+        let mut plan = shared.faults.plan(&asked);
+        let whim = shared.tempt(&mut plan, &asked, request, now);
         drop(shared);
         plan.hits.iter().for_each(|rule| self.record_hit(origin, rule.name()));
+        whim.iter().for_each(|name| self.record_hit(origin, name));
         Some(plan).filter(|plan| plan.before.is_some() || plan.after.is_some())
     }
 
@@ -95,6 +99,7 @@ impl Engine {
                 corrupt_request(&mut request);
                 return self.apply(origin, header, request).then(afterwards);
             }
+            Some(Action::Whim(whim)) => return self.indulge(whim, origin, header, request).then(afterwards),
             Some(Action::Partial(_) | Action::Throttle(_) | Action::Edit(_)) => {
                 unreachable!("what happens to an answer is mounted after apply")
             }
@@ -107,11 +112,14 @@ impl Engine {
         self.apply(origin, header, held.request).then(held.afterwards)
     }
 
-    /// Waits as long as something is held.
-    pub(crate) async fn hold(&self, until: &Until) {
+    /// Waits as long as something is held. What follows counts as on its way if it was time that it waited for.
+    pub(crate) async fn hold(&self, until: &Until) -> Option<Due> {
         match until {
-            Until::Time(instant) => self.sleep_until(*instant).await,
-            Until::Open(fuse) => fuse.pass().await,
+            Until::Time(instant) => Some(self.sleep_until(*instant).await),
+            Until::Open(fuse) => {
+                fuse.pass().await;
+                None
+            }
         }
     }
 
@@ -126,6 +134,7 @@ impl Engine {
             // A request without an answer can be throttled all the same.
             Action::Throttle(length) => Afterwards::Throttle(length),
             Action::CorruptRecords | Action::Partial(_) | Action::Edit(_) if expects_no_answer(request) => return None,
+            Action::Whim(_) => unreachable!("a whim that needs the cluster comes before apply"),
             Action::CorruptRecords => Afterwards::CorruptRecords,
             Action::Partial(bytes) => Afterwards::Partial(bytes),
             Action::Edit(edit) => Afterwards::Edit(edit),
@@ -173,7 +182,8 @@ impl Home for Engine {
     fn unmount(&self, rule: &Arc<Rule>) {
         let mut shared = self.lock();
         shared.faults.unmount(rule);
-        self.is_steered.store(!shared.faults.is_empty(), Ordering::Release);
+        let is_steered = !shared.faults.is_empty() || shared.unhelpful.is_some();
+        self.is_steered.store(is_steered, Ordering::Release);
     }
 }
 

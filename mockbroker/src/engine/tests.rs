@@ -179,7 +179,7 @@ fn sync(member_id: &StrBytes, generation_id: i32) -> Request {
 }
 
 async fn joined(pending: &mut Pending) -> JoinGroupResponse {
-    match pending.answer().await {
+    match pending.answer().await.map(|(answer, _)| answer) {
         Some(Response::JoinGroup(answer)) => answer,
         other => panic!("{other:?}"),
     }

@@ -3,10 +3,12 @@
 //! A request meets a rule twice: before it is applied, which is before its handler, and after, which is between the handler
 //! and the answer. What a rule says happens in the engine and on the connection; no handler knows of it.
 //!
+//! - `adversary`: whims of a cluster that is as unhelpful as Kafka may be
 //! - `scope`: which requests; `rule`: what happens to them, and how often it has
 //! - `mount`: the public face: mounting, guards that verify, gates; `markers`: of transactions that are held half-way;
 //!   `loading`: of coordinators that do not know yet what they lead
 
+mod adversary;
 mod edit;
 mod loading;
 mod markers;
@@ -14,6 +16,7 @@ mod mount;
 mod rule;
 mod scope;
 
+pub(crate) use self::adversary::{Adversary, Circumstances, Whim};
 pub use self::edit::Edit;
 pub(crate) use self::loading::LoadingHome;
 pub use self::loading::{HeldLoading, PendingLoad};

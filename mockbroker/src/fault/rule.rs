@@ -6,6 +6,7 @@ use std::time::Duration;
 use kafka_protocol::error::ResponseError;
 use tokio::sync::watch;
 
+use super::adversary::Whim;
 use super::edit::Edit;
 use super::scope::Scope;
 use crate::ids::IdSource;
@@ -94,6 +95,8 @@ pub(crate) enum Action {
     Edit(Edit),
     /// It waits until the test lets it go.
     Gate(Fuse),
+    /// What the adversary has drawn.
+    Whim(Whim),
 }
 
 /// What happens to one request at both stages.

@@ -3,6 +3,7 @@
 //! Requests that have already arrived are handled before their answers are written together; nothing waits in here while
 //! a request is parked but the detection that the peer has gone.
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use super::receive::{End, Frame, Receiver};
 use super::recycler::Recycler;
 use super::registry::Registration;
+use crate::engine::quiet::Due;
 use crate::engine::steering::{self, Afterwards, Finish, Until};
 use crate::engine::{Engine, Origin, Outcome};
 use crate::error::Close;
@@ -41,6 +43,8 @@ pub(super) struct Connection<S> {
     waiting: Option<u64>,
     /// How it ended by itself.
     end: Option<End>,
+    /// What is written fell due by the clock, or by what another has done.
+    due: Option<Due>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
@@ -56,7 +60,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let origin = Origin { node, connection: registration.id, client_address: client.ip() };
         engine.connection_opened(registration.id, node, client);
         let receiver = Receiver::new(max_frame_bytes, recycler);
-        Self { stream, engine, origin, registration, receiver, outgoing: Outgoing::default(), waiting: None, end: None }
+        Self {
+            stream,
+            engine,
+            origin,
+            registration,
+            receiver,
+            outgoing: Outgoing::default(),
+            waiting: None,
+            end: None,
+            due: None,
+        }
     }
 
     /// Serves the connection until it ends.
@@ -88,7 +102,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if let Some(bytes) = recorded {
             let answer = self.outgoing.frame_since(mark);
             let is_answered = answer.is_some();
-            let number = self.engine.record(self.origin.connection, now, bytes, answer);
+            let number = self.engine.record(self.origin.connection, now, &bytes, answer);
             self.waiting = number.filter(|_| !is_answered);
         }
         match handled {
@@ -151,7 +165,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if let Some(Finish::Throttle(length)) = finish {
             self.write_out().await?;
             // KIP-219: the channel is muted; that its peer goes away is not noticed meanwhile.
-            self.engine.sleep_until(self.engine.now() + length).await;
+            self.due = Some(self.engine.sleep_until(self.engine.now() + length).await);
         }
         Ok(())
     }
@@ -171,11 +185,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Outcome::Silent => self.unless_gone(std::future::pending()).await?,
                 Outcome::Parked(mut pending) => {
                     let answer = self.unless_gone(pending.answer()).await?;
-                    break Some(answer.ok_or_else(|| End::Ours(Close::because("the broker is shut down")))?);
+                    let (answer, due) = answer.ok_or_else(|| End::Ours(Close::because("the broker is shut down")))?;
+                    self.due = Some(due);
+                    break Some(answer);
                 }
                 Outcome::Held(held) => {
                     let engine = Arc::clone(&self.engine);
-                    self.unless_gone(engine.hold(&held.until)).await?;
+                    self.due = self.unless_gone(engine.hold(&held.until)).await?;
                     engine.resume(self.origin, header, *held)
                 }
                 Outcome::Steered(outcome, then) => {
@@ -203,12 +219,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Some(Afterwards::Delay(length)) => Until::Time(engine.now() + length),
             Some(Afterwards::Wait(until)) => until,
         };
-        self.unless_gone(engine.hold(&until)).await?;
+        self.due = self.unless_gone(engine.hold(&until)).await?;
         Ok((answer, None))
     }
 
     /// Waits for `what`, or for the peer to go away.
     async fn unless_gone<T>(&mut self, what: impl Future<Output = T>) -> Result<T, End> {
+        // What fell due has come to wait for something else.
+        self.due = None;
         let mut what = std::pin::pin!(what);
         loop {
             tokio::select! {
@@ -220,7 +238,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     async fn write_out(&mut self) -> Result<(), End> {
-        self.stream.write_all_buf(&mut self.outgoing).await.map_err(End::Broken)
+        let mut due = self.due.take();
+        let mut write = std::pin::pin!(self.stream.write_all_buf(&mut self.outgoing));
+        let written = poll_fn(|context| {
+            let written = write.as_mut().poll(context);
+            // A client that does not read is not waited for.
+            due = None;
+            written
+        });
+        written.await.map_err(End::Broken)
     }
 
     /// Writes the answers to the requests before the one that ends the connection.

@@ -202,7 +202,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
             };
             if self.alarm.as_ref().is_none_or(|(at, _)| *at != next) {
                 let engine = Arc::clone(&self.engine);
-                self.alarm = Some((next, Box::pin(async move { engine.sleep_until(next).await })));
+                self.alarm = Some((next, Box::pin(async move { drop(engine.sleep_until(next).await) })));
             }
             let Some((_, alarm)) = &mut self.alarm else { return Ok(()) };
             if alarm.as_mut().poll(context).is_pending() {

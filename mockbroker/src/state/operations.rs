@@ -1,5 +1,7 @@
 //! What a test does to a cluster by one call: leaders and coordinators move, records go, logs roll and are compacted.
 
+use kafka_protocol::protocol::StrBytes;
+
 use super::{Changed, Outcome, State};
 use crate::cluster::{CoordinatorType, Topic, partition_for};
 use crate::group;
@@ -97,6 +99,25 @@ impl State {
     /// Lets every offset expire that would one day: what no member of its group is subscribed to.
     pub(crate) fn expire_all_offsets(&mut self, now: Timestamp) -> Outcome<group::Response> {
         self.with_groups(now, group::GroupCoordinator::expire_all_offsets)
+    }
+
+    /// As an operator with `removeMembersFromConsumerGroup` (KIP-345): the member is gone from its group, if `node` coordinates
+    /// it. The operator's own answer is left out.
+    pub(crate) fn remove_member(
+        &mut self,
+        node: NodeId,
+        group_id: &StrBytes,
+        member_id: &StrBytes,
+        now: Timestamp,
+    ) -> Outcome<group::Response> {
+        if self.check_group_coordinator(node, group_id).is_err() {
+            return Outcome::default();
+        }
+        let ticket = self.new_ticket();
+        let leave = group::Leave { group_id: group_id.clone(), members: vec![(member_id.clone(), None)] };
+        let mut outcome = self.step_groups(group::Event::Leave(ticket, leave), now);
+        outcome.answers.retain(|(to, _)| *to != ticket);
+        outcome
     }
 
     fn all_of(&self, topic: &str) -> Result<Vec<(TopicId, PartitionId)>, String> {

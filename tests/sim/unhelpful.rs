@@ -1,0 +1,143 @@
+//! The legal adversary: the cluster is as unhelpful as Kafka may be, and whoever is right stays right; and it is so by its seed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_kafka::{IsolationLevel, Kafka, Offset, OffsetReset, Record as NewRecord, Timestamp};
+use mockbroker::{Clock, MockBroker};
+use tokio::sync::Mutex;
+
+use super::line::Record;
+use super::simulate;
+
+const SEEDS: u64 = 100;
+const PARTITIONS: i32 = 4;
+const RECORDS: i32 = 40;
+const TRANSACTIONS: i32 = 6;
+/// Beyond this the run is stuck. It is virtual time.
+const LIMIT: Duration = Duration::from_secs(3600);
+const START_MS: i64 = 1_800_000_000_000;
+
+#[test]
+fn fifty_adversaries_do_the_same_twice_and_break_nobody() {
+    twice_each(0..SEEDS / 2);
+}
+
+#[test]
+fn fifty_other_adversaries_do_the_same_twice_and_break_nobody() {
+    twice_each(SEEDS / 2..SEEDS);
+}
+
+fn twice_each(seeds: std::ops::Range<u64>) {
+    let mut met = BTreeSet::new();
+    for seed in seeds {
+        let [first, second] = [(); 2].map(|()| simulate(seed, run(seed)));
+        assert_eq!(first, second, "the journals of seed {seed}");
+        let whims = first.lines().filter_map(|line| line.split("unhelpful: ").nth(1));
+        met.extend(whims.map(|whim| whim.split(|is: char| is.is_ascii_digit()).next().unwrap_or(whim).to_owned()));
+    }
+    // Each of them has happened to somebody.
+    for whim in [
+        "CoordinatorNotAvailable",
+        "CoordinatorLoadInProgress",
+        "ConcurrentTransactions",
+        "NotEnoughReplicas",
+        "FetchSessionIdNotFound",
+        "done, and NotEnoughReplicasAfterAppend",
+        "done, and RequestTimedOut",
+        "idle, closed",
+        "throttled",
+        "one batch",
+        "at once",
+        "leader moves",
+        "coordinator moves",
+        "member removed",
+        "old metadata",
+    ] {
+        assert!(met.iter().any(|it| it.starts_with(whim)), "nobody has met {whim:?}, but {met:#?}");
+    }
+}
+
+/// A producer, a group of two members and a transactional producer; what is asked, and what became of it.
+async fn run(seed: u64) -> String {
+    let start = mockbroker::Timestamp::from_millis(START_MS);
+    let broker = MockBroker::builder().nodes(3).in_memory().clock(Clock::real_at(start)).seed(seed).unhelpful(seed);
+    let broker = broker.topic("t", PARTITIONS).topic("paid", 2).config("default.replication.factor", "3");
+    let broker = broker.config("min.insync.replicas", "2").config("offsets.topic.replication.factor", "3");
+    let broker = broker.config("transaction.state.log.replication.factor", "3").start().await;
+    let kafka = Record::default().client(&broker).connect().await.expect("the mock answers");
+    let everything = async { tokio::join!(produced_and_read(&kafka, seed), transactions(&kafka, seed)) };
+    if tokio::time::timeout(LIMIT, everything).await.is_err() {
+        panic!("seed {seed} is stuck:\n{}", broker.report());
+    }
+    broker.assert_healthy();
+    broker.journal().text()
+}
+
+/// Nothing that was acknowledged is lost, doubled or out of order, and each record is read.
+async fn produced_and_read(kafka: &Kafka, seed: u64) {
+    let read: Arc<Mutex<BTreeMap<i32, BTreeMap<i64, i32>>>> = Arc::default();
+    let mut tasks = Vec::new();
+    for _ in 0..2 {
+        let consumer = kafka.consumer("g").topics(["t"]).auto_offset_reset(OffsetReset::Earliest);
+        let (consumer, read) = (consumer.build().await.expect("valid settings"), Arc::clone(&read));
+        tasks.push(tokio::spawn(async move {
+            while let Ok(Some(record)) = consumer.recv().await {
+                let number = String::from_utf8(record.value().expect("a value").to_vec()).expect("text");
+                let number = number.parse().expect("a number");
+                let before = read.lock().await.entry(record.partition()).or_default().insert(record.offset(), number);
+                assert!(before.is_none_or(|before| before == number), "two records at one offset");
+            }
+        }));
+    }
+    let producer = kafka.producer().build().await.expect("valid settings");
+    let mut deliveries = Vec::new();
+    for number in 0..RECORDS {
+        let to = NewRecord::to("t").partition(number % PARTITIONS).value(number.to_string());
+        let to = to.timestamp(Timestamp::from(START_MS + i64::from(number)));
+        deliveries.push(producer.send(to).await.expect("room"));
+        if number % 10 == 0 {
+            tokio::time::sleep(Duration::from_secs(7)).await;
+        }
+    }
+    for delivery in deliveries {
+        delivery.await.expect("acknowledged");
+    }
+    while read.lock().await.values().map(BTreeMap::len).sum::<usize>() < RECORDS as usize {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    for (partition, numbers) in &*read.lock().await {
+        let wrote: Vec<_> = (0..RECORDS).filter(|number| number % PARTITIONS == *partition).collect();
+        assert_eq!(numbers.values().copied().collect::<Vec<_>>(), wrote, "seed {seed}, partition {partition}");
+    }
+    tasks.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+/// What is committed is there once, what is aborted is not.
+async fn transactions(kafka: &Kafka, seed: u64) {
+    let producer = kafka.transactional("payments").build().await.expect("the id is taken over");
+    for number in 0..TRANSACTIONS {
+        let transaction = producer.begin().await.expect("it begins");
+        for partition in 0..2 {
+            let to = NewRecord::to("paid").partition(partition).value(number.to_string());
+            let to = to.timestamp(Timestamp::from(START_MS + i64::from(number)));
+            transaction.send(to).await.expect("taken").await.expect("written");
+        }
+        if number % 3 == 2 {
+            transaction.abort().await.expect("aborted");
+        } else {
+            transaction.commit().await.expect("committed");
+        }
+    }
+    for partition in 0..2 {
+        let consumer = kafka.assigned_consumer().assign("paid", partition, Offset::Earliest);
+        let consumer = consumer.isolation(IsolationLevel::ReadCommitted).build().await.expect("valid settings");
+        let mut values = Vec::new();
+        for _ in (0..TRANSACTIONS).filter(|number| number % 3 != 2) {
+            let record = consumer.recv().await.expect("no error").expect("open");
+            values.push(String::from_utf8(record.value().expect("a value").to_vec()).expect("text"));
+        }
+        assert_eq!(values, ["0", "1", "3", "4"], "seed {seed}, partition {partition}");
+    }
+}
