@@ -98,9 +98,17 @@ impl Connection {
         let limit = config.connection_setup_timeout;
         let address: Arc<str> = target.to_string().into();
         let opened = timeout(limit, async {
-            let stream = transport.dial(&target).await?;
-            let line = Line::start(stream, Arc::clone(&address), config, Arc::clone(recorder));
-            let versions = negotiate(&line, config).await.map_err(|error| transport.explain(&target, error))?;
+            let mut ask = ApiVersionsRequest::MAX;
+            let (line, versions) = loop {
+                let stream = transport.dial(&target).await?;
+                let line = Line::start(stream, Arc::clone(&address), config, Arc::clone(recorder));
+                match negotiate(&line, config, ask).await {
+                    Ok(versions) => break (line, versions),
+                    // Not every broker refuses a version that it does not know: some close (Azure Event Hubs). v0 is what all know.
+                    Err(Error::Disconnected { reason: CloseReason::ByBroker, .. }) if ask > 0 => ask = 0,
+                    Err(error) => return Err(transport.explain(&target, error)),
+                }
+            };
             let (config, recorder) = (Arc::clone(config), Arc::clone(recorder));
             let connection = Self { line, versions: Arc::new(versions), config, target: target.clone(), recorder };
             #[cfg(feature = "sasl")]
@@ -326,10 +334,10 @@ impl<A: Api> Future for Pending<A> {
     }
 }
 
-/// Asks a broker what it speaks. A broker that does not know our version of ApiVersions answers in v0 and names the ones it
+/// Asks a broker what it speaks, at a version. A broker that does not know our version of ApiVersions answers in v0 and names the ones it
 /// knows (KIP-511).
-async fn negotiate(line: &Line, config: &ClientConfig) -> Result<BrokerVersions> {
-    let mut version = ApiVersionsRequest::MAX;
+async fn negotiate(line: &Line, config: &ClientConfig, first: i16) -> Result<BrokerVersions> {
+    let mut version = first;
     for _ in 0..2 {
         let request = ApiVersionsRequest::default()
             .with_client_software_name(StrBytes::from_static_str("async-kafka"))

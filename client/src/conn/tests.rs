@@ -163,6 +163,35 @@ async fn a_refusal_without_a_range_means_v0() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_broker_that_closes_at_our_api_versions_is_asked_in_v0_on_another_connection() {
+    let (transport, mut streams) = transport();
+    let config = Arc::new(ClientConfig::default());
+    let address = Address::parse("b:9092").unwrap();
+    let opening = tokio::spawn(async move { Connection::open(address, &transport, &config, &Arc::default()).await });
+    let mut script = Script(streams.recv().await.unwrap());
+    assert_eq!(script.request().await.version, 4);
+    drop(script);
+    let mut script = Script(streams.recv().await.unwrap());
+    let request = script.request().await;
+    assert_eq!((request.api_key, request.version), (18, 0));
+    script.answer(request.correlation_id, &api_versions(false)).await;
+    assert_eq!(opening.await.unwrap().unwrap().version::<MetadataRequest>(i16::MAX).unwrap(), 9);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_closes_at_v0_as_well_is_not_asked_again() {
+    let (transport, mut streams) = transport();
+    let config = Arc::new(ClientConfig::default());
+    let address = Address::parse("b:9092").unwrap();
+    let opening = tokio::spawn(async move { Connection::open(address, &transport, &config, &Arc::default()).await });
+    for version in [4, 0] {
+        assert_eq!(Script(streams.recv().await.unwrap()).request().await.version, version);
+    }
+    let failed = opening.await.unwrap().unwrap_err();
+    assert!(matches!(failed, Error::Disconnected { reason: CloseReason::ByBroker, .. }), "{failed}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_late_answer_closes_the_connection_and_only_what_was_sent_may_be_written() {
     // NetworkClient.handleTimedOutRequests: the connection is closed, everything on it fails.
     let config = ClientConfig { max_in_flight: 1, ..ClientConfig::default() };
