@@ -58,7 +58,10 @@ pub(crate) trait Api: Encodable + HeaderVersion {
 }
 
 macro_rules! apis {
-    ($($key:literal, $name:literal, $request:ident, $response:ident, $min:literal..=$max:literal;)*) => {
+    (
+        $(#[$attribute:meta])* $table:ident, $throttle:expr;
+        $($key:literal, $name:literal, $request:ident, $response:ident, $min:literal..=$max:literal;)*
+    ) => {
         $(impl Api for $request {
             type Response = $response;
             const KEY: i16 = $key;
@@ -67,14 +70,14 @@ macro_rules! apis {
             const MAX: i16 = $max;
 
             fn throttle_time_ms(response: &$response) -> i32 {
-                response.throttle_time_ms
+                let throttle: fn(&$response) -> i32 = $throttle;
+                throttle(response)
             }
         })*
 
-        /// The table by key, for the tests that hold it against Kafka's.
+        $(#[$attribute])*
         #[cfg(test)]
-        pub(crate) const SPOKEN: &[(i16, &str, i16, i16)] =
-            &[$(($key, $name, $min, $max)),*];
+        pub(crate) const $table: &[(i16, &str, i16, i16)] = &[$(($key, $name, $min, $max)),*];
     };
 }
 
@@ -84,6 +87,8 @@ macro_rules! apis {
 // Produce v3 is the first with record batches v2. Fetch v4 and ListOffsets v1 are Kafka 4's own minimum; Metadata v4 is the
 // first that can say whether topics may be created (KIP-896 removed what is older).
 apis! {
+    /// The table by key, for the tests that hold it against Kafka's.
+    SPOKEN, |response| response.throttle_time_ms;
     0, "Produce", ProduceRequest, ProduceResponse, 3..=13;
     1, "Fetch", FetchRequest, FetchResponse, 4..=17;
     2, "ListOffsets", ListOffsetsRequest, ListOffsetsResponse, 1..=10;
@@ -129,44 +134,18 @@ apis! {
     74, "ListConfigResources", ListConfigResourcesRequest, ListConfigResourcesResponse, 0..=1;
 }
 
-impl Api for WriteTxnMarkersRequest {
-    type Response = WriteTxnMarkersResponse;
-    const KEY: i16 = 27;
-    const NAME: &'static str = "WriteTxnMarkers";
-    const MIN: i16 = 1;
-    const MAX: i16 = 1;
-
-    /// It is between brokers, which do not throttle each other.
-    fn throttle_time_ms(_: &WriteTxnMarkersResponse) -> i32 {
-        0
-    }
-}
-
-#[cfg(feature = "sasl")]
-macro_rules! unthrottled {
-    ($($key:literal, $name:literal, $request:ident, $response:ident, $min:literal..=$max:literal;)*) => {
-        $(impl Api for $request {
-            type Response = $response;
-            const KEY: i16 = $key;
-            const NAME: &'static str = $name;
-            const MIN: i16 = $min;
-            const MAX: i16 = $max;
-
-            fn throttle_time_ms(_: &$response) -> i32 {
-                0
-            }
-        })*
-
-        /// The rest of [`SPOKEN`].
-        #[cfg(test)]
-        pub(crate) const SPOKEN_UNTHROTTLED: &[(i16, &str, i16, i16)] =
-            &[$(($key, $name, $min, $max)),*];
-    };
+// It is between brokers, which do not throttle each other.
+apis! {
+    /// What has no throttle time.
+    SPOKEN_BETWEEN_BROKERS, |_| 0;
+    27, "WriteTxnMarkers", WriteTxnMarkersRequest, WriteTxnMarkersResponse, 1..=1;
 }
 
 // SaslHandshake v0 is followed by messages without a frame, which brokers from 1.0 on do not need (KIP-152).
 #[cfg(feature = "sasl")]
-unthrottled! {
+apis! {
+    /// What comes before there is anybody to throttle.
+    SPOKEN_AT_LOGIN, |_| 0;
     17, "SaslHandshake", SaslHandshakeRequest, SaslHandshakeResponse, 1..=1;
     36, "SaslAuthenticate", SaslAuthenticateRequest, SaslAuthenticateResponse, 0..=2;
 }
@@ -251,9 +230,9 @@ mod tests {
 
     #[test]
     fn the_codec_can_say_every_version_that_we_speak() {
-        for (key, name, min, max) in SPOKEN.iter().chain(SPOKEN_UNTHROTTLED) {
-            let known = ApiKey::try_from(*key).unwrap().valid_versions();
-            assert!(known.min <= *min && *max <= known.max, "{name} v{min}-v{max}, the codec knows {known}");
+        for (key, name, min, max) in [SPOKEN, SPOKEN_BETWEEN_BROKERS, SPOKEN_AT_LOGIN].concat() {
+            let known = ApiKey::try_from(key).unwrap().valid_versions();
+            assert!(known.min <= min && max <= known.max, "{name} v{min}-v{max}, the codec knows {known}");
         }
     }
 }
