@@ -55,6 +55,7 @@ CLIENTS = {client.name: client for client in (
            writes=Carries(headers="grouped", null_headers=False), reads=Carries(headers="grouped"), reads_in_group=True),
     Client("kafka-go", "go", ("{home}/go/kafka-go",), reads=Carries(empty=False)),
     Client("franz-go", "go", ("{home}/go/franz-go",)),
+    Client("async-kafka", "workspace", ("{workspace}/debug/drive-async-kafka",)),
     Client("java", "java", ("java", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
                             "-Dlog4j2.configurationFile={drivers}/../../real-kafka/log4j2-tool.properties", "-cp",
                             "{classpath}", "Drive")),

@@ -93,7 +93,8 @@ def target() -> pathlib.Path:
 
 def workspace(_home: pathlib.Path) -> None:
     # Cargo knows itself what has changed.
-    say(["cargo", "build", "--quiet", "-p", "system-tests", "--bin", "group-member"], cwd=brokers.REPOSITORY)
+    say(["cargo", "build", "--quiet", "-p", "system-tests", "--bin", "group-member",
+         "--bin", "drive-async-kafka"], cwd=brokers.REPOSITORY)
 
 
 INSTALLERS: dict[str, Callable[[pathlib.Path], None]] = {
