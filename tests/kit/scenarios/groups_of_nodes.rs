@@ -6,7 +6,7 @@ use crate::scenarios::nodes::internal_topics;
 use crate::{Value, api, value};
 
 /// A group that nobody is in, with a coordinator that serves it.
-async fn group(run: &mut Run) -> String {
+pub(super) async fn group(run: &mut Run) -> String {
     internal_topics(run).await;
     let group = run.name("group");
     let body = value!({ key: &group, key_type: 0 });
@@ -19,7 +19,7 @@ async fn group(run: &mut Run) -> String {
 }
 
 /// Asks each node the same.
-async fn of_all(run: &mut Run, label: &str, body: Value) {
+pub(super) async fn of_all(run: &mut Run, label: &str, body: Value) {
     for node in run.nodes() {
         run.at(node);
         run.step(&format!("{label}, of node {node}"), body.clone()).await;

@@ -2,7 +2,7 @@
 //!
 //! One module for each family of APIs. A program makes what it needs with names of its own and is cleaned up after, so
 //! that each finds the same cluster. What every API has in common is in `common`; what three nodes answer otherwise than
-//! one is in `nodes`, `admin_of_nodes` and `groups_of_nodes`.
+//! one is in `nodes`, `admin_of_nodes`, `groups_of_nodes` and `transactions_of_nodes`.
 
 mod admin_of_nodes;
 mod cluster;
@@ -31,6 +31,7 @@ mod quotas;
 mod security;
 mod topics;
 mod transactions;
+mod transactions_of_nodes;
 
 use std::ops::RangeInclusive;
 
@@ -150,7 +151,7 @@ scenarios! {
     INCREMENTAL_ALTER_CONFIGS "B.12": admin_of_nodes::incremental;
     LIST_CONFIG_RESOURCES "B.13": admin_of_nodes::list_config_resources;
     DESCRIBE_CLUSTER "B.10": nodes::describe;
-    INIT_PRODUCER_ID "G.3": nodes::producer_ids;
+    INIT_PRODUCER_ID "G.3": nodes::producer_ids transactions_of_nodes::init;
     FIND_COORDINATOR "B.9": nodes::coordinators;
     JOIN_GROUP "E.4": groups_of_nodes::join;
     SYNC_GROUP "E.6": groups_of_nodes::sync;
@@ -168,6 +169,14 @@ scenarios! {
     DESCRIBE_LOG_DIRS "I.6": leaders_of_nodes::log_dirs;
     ALTER_REPLICA_LOG_DIRS "I.6": leaders_of_nodes::moves;
     DESCRIBE_PRODUCERS "G.9": leaders_of_nodes::producers;
+    ADD_PARTITIONS_TO_TXN "G.4": transactions_of_nodes::adds;
+    ADD_OFFSETS_TO_TXN "G.4": transactions_of_nodes::add_offsets;
+    END_TXN "G.5": transactions_of_nodes::ends;
+    TXN_OFFSET_COMMIT "G.6": transactions_of_nodes::offset_commits;
+    DESCRIBE_TRANSACTIONS "G.9": transactions_of_nodes::describes;
+    LIST_TRANSACTIONS "G.9": transactions_of_nodes::lists;
+    CONSUMER_GROUP_HEARTBEAT "F.1 to F.10": transactions_of_nodes::beats;
+    CONSUMER_GROUP_DESCRIBE "F.11": transactions_of_nodes::described_groups;
 }
 
 /// The versions of an API that are asked: all that Kafka advertises and the mock as well.

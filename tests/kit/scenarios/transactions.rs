@@ -10,16 +10,16 @@ use crate::{Value, api, value};
 
 /// A producer with a transactional id.
 #[derive(Clone, Debug)]
-struct Producer {
-    transactional_id: String,
-    id: i64,
-    epoch: i64,
+pub(super) struct Producer {
+    pub(super) transactional_id: String,
+    pub(super) id: i64,
+    pub(super) epoch: i64,
 }
 
 /// Markers are of today and the kit's batches are not: all is to stay in one segment.
 const ONE_SEGMENT: &[(&str, &str)] = &[("segment.ms", "9000000000000")];
 
-fn init_body(transactional_id: &str, timeout_ms: i32, expected: Option<(i64, i64)>) -> Value {
+pub(super) fn init_body(transactional_id: &str, timeout_ms: i32, expected: Option<(i64, i64)>) -> Value {
     let (id, epoch) = expected.unwrap_or((-1, -1));
     value!({
         transactional_id: transactional_id, transaction_timeout_ms: timeout_ms, producer_id: id, producer_epoch: epoch,
@@ -34,7 +34,7 @@ async fn named(run: &mut Run, what: &str) -> String {
     name
 }
 
-async fn producer(run: &mut Run, what: &str) -> Producer {
+pub(super) async fn producer(run: &mut Run, what: &str) -> Producer {
     let transactional_id = named(run, what).await;
     let body = init_body(&transactional_id, 60_000, None);
     let answer = run.until(api::INIT_PRODUCER_ID, 5, body, |answer| answer["error_code"] == 0).await;
@@ -42,7 +42,7 @@ async fn producer(run: &mut Run, what: &str) -> Producer {
 }
 
 /// Waits until no marker is missing.
-async fn complete(run: &mut Run, transactional_id: &str) {
+pub(super) async fn complete(run: &mut Run, transactional_id: &str) {
     let body = value!({ transactional_ids: [transactional_id] });
     run.until(api::DESCRIBE_TRANSACTIONS, 0, body, |answer| {
         !answer["transaction_states"][0]["transaction_state"].str().starts_with("Prepare")
@@ -68,7 +68,7 @@ async fn write(run: &mut Run, producer: &Producer, topic: &Topic, sequence: i32,
     assert_eq!(answer["responses"][0]["partition_responses"][0]["error_code"], 0, "{answer:?}");
 }
 
-fn end_body(producer: &Producer, committed: bool) -> Value {
+pub(super) fn end_body(producer: &Producer, committed: bool) -> Value {
     value!({
         transactional_id: &producer.transactional_id, producer_id: producer.id, producer_epoch: producer.epoch,
         committed: committed,
@@ -110,7 +110,7 @@ pub(super) async fn init(run: &mut Run) {
 }
 
 /// Both forms of the request.
-fn add_body(producer: &Producer, topics: &[(&str, &[i32])], verify_only: bool) -> Value {
+pub(super) fn add_body(producer: &Producer, topics: &[(&str, &[i32])], verify_only: bool) -> Value {
     let topic = |(name, partitions): &(&str, &[i32])| {
         let partitions: Vec<Value> = partitions.iter().map(|partition| (*partition).into()).collect();
         value!({ name: *name, partitions: partitions })
