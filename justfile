@@ -5,7 +5,7 @@
 pre-commit: fmt-check lint unit tidy
 
 # What CI runs.
-ci: test fmt-check lint features doc hostile-million history planted-bugs fidelity-kafka group-version-kafka leaders-kafka security-kafka capture stores wireshark foreign rebalance transactions tools evidence suites
+ci: test fmt-check lint features doc hostile-million history planted-bugs fidelity-kafka group-version-kafka leaders-kafka security-kafka capture stores exactly-once-kafka wireshark foreign rebalance transactions tools evidence suites
 
 # The README's command: everything that needs no other program.
 test:

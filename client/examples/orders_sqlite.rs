@@ -22,7 +22,7 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 const PARTITIONS: i32 = 3;
 const WORKERS: usize = 2;
-const ORDERS: u32 = 600;
+const ORDERS: u32 = 3000;
 // Nothing here would keep an order from being there twice.
 const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS orders (number BIGINT NOT NULL, total BIGINT NOT NULL)";
 const SUMS: &str = "SELECT COUNT(*), COUNT(DISTINCT number), CAST(COALESCE(SUM(total), 0) AS BIGINT) FROM orders";
@@ -187,7 +187,7 @@ async fn conduct(database: &str) -> Result<(), BoxError> {
     on!(database, create(database))?;
     let mut workers = Workers { arguments: [bootstrap, topic.to_string(), database.to_owned()], processes: Vec::new() };
     for number in 0..WORKERS {
-        let process = workers.spawn(number, (number == 0).then_some(ORDERS / 10))?;
+        let process = workers.spawn(number, (number == 0).then_some(ORDERS / 20))?;
         workers.processes.push(process);
     }
     let (orders, total) = (i64::from(ORDERS), (0..ORDERS).map(|number| i64::from(total_of(number))).sum());
@@ -195,13 +195,14 @@ async fn conduct(database: &str) -> Result<(), BoxError> {
     let (mut there, mut different, mut cost) = (0, 0, 0);
     while different < orders {
         ended += workers.supervise()?;
-        if killed < kills && there >= next {
+        // First the crash, then SIGKILL, each time when some more orders are there.
+        if ended > 0 && killed < kills && there >= next {
             workers.kill_one()?;
             killed += 1;
-            next = there + fastrand::i64(0..=(orders - there) / (kills - killed + 1));
+            next = there + fastrand::i64(0..=(orders - there) / (2 * (kills - killed + 1)));
         }
         // What is committed only others than the workers know: they are asked again and again.
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
         (there, different, cost) = on!(database, sums(database))?;
     }
     drop(workers);
