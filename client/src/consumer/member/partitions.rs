@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::driver::{Done, Driver};
 use crate::{
@@ -183,6 +183,7 @@ fn still_ours(group: &Group, adopted: &[Adopted]) -> Vec<TopicPartition> {
 
 /// What the group has committed for partitions, asked as long as they are ours.
 async fn committed(group: &Group, adopted: &[Adopted]) -> BTreeMap<TopicPartition, Option<CommittedOffset>> {
+    let mut failures = 0;
     loop {
         let ours = still_ours(group, adopted);
         if ours.is_empty() || group.shared.is_closed() {
@@ -192,7 +193,10 @@ async fn committed(group: &Group, adopted: &[Adopted]) -> BTreeMap<TopicPartitio
         match group.fetch_committed(&ours, deadline).await {
             Ok(committed) => return committed,
             Err(error) if error.is_retriable() || is_stale(&error) => {
-                tracing::debug!(%error, "committed offsets are not known yet")
+                tracing::debug!(%error, "committed offsets are not known yet");
+                // Who we are by now is heard with the next heartbeat, which asking does not hasten.
+                failures += 1;
+                sleep(group.cluster.config().retry_backoff.wait(failures)).await;
             }
             Err(error) => {
                 group.fail(error);
