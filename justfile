@@ -5,7 +5,7 @@
 pre-commit: fmt-check lint unit tidy
 
 # What CI runs.
-ci: test fmt-check lint features doc hostile-million history planted-bugs fidelity-kafka group-version-kafka leaders-kafka security-kafka capture stores exactly-once-kafka wireshark foreign rebalance transactions tools evidence suites
+ci: test fmt-check lint features doc hostile-million history planted-bugs fidelity-kafka group-version-kafka leaders-kafka security-kafka capture stores exactly-once-kafka wireshark foreign rebalance transactions languages tools evidence suites
 
 # The README's command: everything that needs no other program.
 test:
@@ -53,10 +53,12 @@ differential:
 wire:
     cargo test -p system-tests --test wire
 
-# Writes what is generated from tables anew: that of the handlers, two of docs/COMPATIBILITY.md, client/PROPERTIES.md.
+# Writes what is generated from tables anew: that of the handlers, two of docs/COMPATIBILITY.md, client/PROPERTIES.md,
+# docs/openapi.json.
 tables:
     INSTA_UPDATE=always cargo test -p mockbroker advertised
     INSTA_UPDATE=always cargo test -p async-kafka --lib properties
+    INSTA_UPDATE=always cargo test -p mockbroker --lib openapi
 
 # Writes down what a real Kafka answers now, in fixtures/wire. ONLY=groups takes only the programs whose names begin so.
 capture:
@@ -111,6 +113,10 @@ exactly-once:
 exactly-once-kafka:
     tests/real-kafka/real-kafka exec -- tests/stores/run -- tests/exactly-once/run
 
+# The control address, over HTTP.
+control:
+    cargo test -p system-tests --test control
+
 # What a stranger can send.
 hostile:
     cargo test -p system-tests --test hostile
@@ -142,6 +148,10 @@ rebalance:
 # The same on a real Kafka.
 rebalance-kafka:
     tests/foreign/run rebalance --real
+
+# The fixtures for tests in other languages, each with that language's own Kafka client (tests/languages/README.md).
+languages:
+    tests/languages/run
 
 # Exactly once with workers of those clients that are killed.
 transactions:

@@ -82,7 +82,7 @@ impl MockBrokerBuilder {
     }
 
     /// What clients are told to connect to, one host and port for each node (`advertised.listeners`). By default that is
-    /// where the nodes listen.
+    /// where the nodes listen. Port 0 stands for the port that the node has.
     pub fn advertised<H: Into<String>>(mut self, addresses: impl IntoIterator<Item = (H, u16)>) -> Self {
         self.advertised = addresses.into_iter().map(|(host, port)| (host.into(), port)).collect();
         self
@@ -208,7 +208,8 @@ impl MockBrokerBuilder {
 
     pub(crate) fn start_now(mut self) -> Result<MockBroker, StartError> {
         let places = self.find_places()?;
-        let seed = *self.seed.get_or_insert_with(|| fastrand::u64(..));
+        // So that it survives a language whose numbers are doubles, when it is read back from a report.
+        let seed = *self.seed.get_or_insert_with(|| fastrand::u64(..1 << 53));
         let mut ids = IdSource::new(seed);
         let nodes: Vec<_> = places.nodes.iter().map(|node| node.id).collect();
         self.check_node_properties(&nodes)?;
@@ -226,8 +227,11 @@ impl MockBrokerBuilder {
 
     /// Starts a cluster that has `state`, as it was at `now`.
     pub(crate) fn start_again(mut self, mut state: State, now: Timestamp) -> Result<MockBroker, StartError> {
-        // Those of the first may be taken.
+        // Those of the first may be taken, and lead to it.
         self.port = 0;
+        if !self.in_memory {
+            self.advertised.iter_mut().for_each(|(_, port)| *port = 0);
+        }
         self.clock = self.clock.beginning_at(now);
         let places = self.find_places()?;
         state.cluster.readdress(&places.nodes);
@@ -308,6 +312,7 @@ impl MockBrokerBuilder {
             let number = i32::try_from(i).expect("a node count is 16 bits");
             let id = NodeId(self.first_node_id.saturating_add(number));
             let (host, port) = match self.advertised.get(i) {
+                Some((host, 0)) => (host.clone(), port.address().1),
                 Some((host, port)) => (host.clone(), *port),
                 None => port.address(),
             };

@@ -1,7 +1,7 @@
 //! The command line of `mockbroker`.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -9,7 +9,9 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::broker::MockBroker;
 use crate::builder::MockBrokerBuilder;
+use crate::engine::clock::Clock;
 use crate::handlers::table;
+use crate::http::{self, Control, Hub, Surroundings};
 
 /// What a bad flag, a bad property or a taken port ends with.
 const USAGE_ERROR: u8 = 2;
@@ -24,10 +26,13 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve a cluster until SIGTERM or SIGINT. Prints `READY host:port[,host:port...]` on stdout once all nodes accept.
-    Serve(Serve),
+    /// Serve a cluster until SIGTERM or SIGINT. Prints `READY host:port[,host:port...]` on stdout once all nodes accept; with
+    /// --control also `CONTROL http://host:port`, and `TOKEN ...` if a token was made.
+    Serve(Box<Serve>),
     /// Print the APIs and versions that ApiVersions answers: key, name, lowest and highest version, separated by tabs.
     Apis,
+    /// Print the OpenAPI document of the control address.
+    Openapi,
 }
 
 #[derive(Debug, Args)]
@@ -65,6 +70,22 @@ struct Serve {
     /// Security protocol of the listeners.
     #[arg(long, default_value = "PLAINTEXT", value_name = "PROTOCOL", value_parser = security)]
     security: String,
+    /// Also serve the control address over HTTP: faults, clusters on demand, inspection, for tests in any language
+    /// (docs/CONTROL.md). Port 0 takes a free one. The cluster then keeps its last requests.
+    #[arg(long, value_name = "HOST:PORT")]
+    control: Option<SocketAddr>,
+    /// The bearer token that the control address wants. Without one it wants none on loopback, and makes one elsewhere.
+    #[arg(long, value_name = "TOKEN", requires = "control")]
+    control_token: Option<String>,
+    /// By which time the cluster lives: real, or manual, which the control address moves.
+    #[arg(long, default_value = "real", value_name = "CLOCK", value_parser = clock, requires = "control")]
+    clock: Clock,
+    /// Stop at the end of stdin as well: a test that is killed takes the broker with it, if stdin is a pipe that only it holds.
+    #[arg(long)]
+    until_eof: bool,
+    /// The seed of every id that the cluster gives out (default: a random one).
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
     /// What to log on stderr: error, warn, info, debug, trace, or filters such as mockbroker::net=trace.
     #[arg(long, default_value = "warn", value_name = "FILTER")]
     log: String,
@@ -86,6 +107,10 @@ pub fn main() -> ExitCode {
             for api in table::advertised() {
                 println!("{}\t{}\t{}\t{}", api.key, api.name, api.min, api.max);
             }
+            ExitCode::SUCCESS
+        }
+        Command::Openapi => {
+            print!("{}", http::openapi());
             ExitCode::SUCCESS
         }
         Command::Serve(serve) => match serve.run() {
@@ -113,6 +138,11 @@ impl Serve {
         let filter = tracing_subscriber::EnvFilter::try_new(&self.log)
             .map_err(|error| format!("--log {}: {error}; try warn, info or debug", self.log))?;
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+        let address = self.control;
+        let token = self.control_token.clone();
+        let advertised_host = self.advertised.first().map(|(host, _)| host.clone());
+        let surroundings = Surroundings { bind: self.bind, advertised_host };
+        let until_eof = self.until_eof;
         let builder = self.builder()?;
         let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4));
         tokio::runtime::Builder::new_multi_thread()
@@ -120,7 +150,14 @@ impl Serve {
             .enable_all()
             .build()
             .map_err(|error| format!("cannot start a runtime: {error}"))?
-            .block_on(serve(builder))
+            .block_on(async {
+                // Listened for before the port opens: whoever starts this program may stop it as soon as it is there.
+                let stop = stopped(stop_signal()?, until_eof);
+                match address {
+                    None => serve(builder, stop).await,
+                    Some(address) => serve_with_control(builder, address, token, surroundings, stop).await,
+                }
+            })
     }
 
     fn builder(self) -> Result<MockBrokerBuilder, String> {
@@ -141,22 +178,63 @@ impl Serve {
             .bind(self.bind)
             .port(self.port)
             .advertised(self.advertised)
-            // Nobody can ask this process for it.
-            .journal(false);
+            .clock(self.clock)
+            // Without a control address nobody can ask this process for it.
+            .journal(self.control.is_some())
+            .patience(http::PATIENCE);
+        let builder = self.seed.into_iter().fold(builder, MockBrokerBuilder::seed);
         let builder = self.unhelpful.into_iter().fold(builder, MockBrokerBuilder::unhelpful);
         let builder = self.topics.into_iter().fold(builder, |builder, (name, count)| builder.topic(name, count));
         Ok(properties.into_iter().fold(builder, |builder, (key, value)| builder.config(key, value)))
     }
 }
 
-async fn serve(builder: MockBrokerBuilder) -> Result<(), String> {
-    // Listened for before the port opens: whoever starts this program may stop it as soon as it is there.
-    let stop = stop_signal()?;
+async fn serve(builder: MockBrokerBuilder, stop: impl Future<Output = ()>) -> Result<(), String> {
     let broker = builder.try_start().await.map_err(|error| error.to_string())?;
     println!("READY {}", broker.bootstrap_servers());
     stop.await;
     broker.shutdown().await;
     Ok(())
+}
+
+async fn serve_with_control(
+    builder: MockBrokerBuilder,
+    address: SocketAddr,
+    token: Option<String>,
+    surroundings: Surroundings,
+    stop: impl Future<Output = ()>,
+) -> Result<(), String> {
+    let control = Control::bind(address, token).await.map_err(|error| format!("--control: {error}"))?;
+    let broker = builder.try_start().await.map_err(|error| error.to_string())?;
+    println!("READY {}", broker.bootstrap_servers());
+    println!("CONTROL {}", control.url());
+    if let Some(token) = control.made_token() {
+        println!("TOKEN {token}");
+    }
+    let hub = Hub::new(broker, surroundings);
+    tokio::select! {
+        () = stop => {}
+        () = control.serve(std::sync::Arc::clone(&hub)) => {}
+    }
+    hub.shutdown().await;
+    Ok(())
+}
+
+/// Ends when `signal` does, or, if that is asked for, at the end of stdin.
+async fn stopped(signal: impl Future<Output = ()>, until_eof: bool) {
+    if !until_eof {
+        return signal.await;
+    }
+    let (at_end, end) = tokio::sync::oneshot::channel::<()>();
+    // A thread of its own, which nothing waits for: a read of stdin cannot be given up.
+    std::thread::spawn(move || {
+        drop(std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink()));
+        drop(at_end);
+    });
+    tokio::select! {
+        () = signal => {}
+        _ = end => {}
+    }
 }
 
 /// Ends when the process is asked to stop.
@@ -199,6 +277,14 @@ fn property(text: &str) -> Result<(String, String), String> {
     match key.trim() {
         "" => Err("the key is empty: give it as KEY=VALUE".into()),
         key => Ok((key.to_owned(), value.trim().to_owned())),
+    }
+}
+
+fn clock(text: &str) -> Result<Clock, String> {
+    match text {
+        "real" => Ok(Clock::real()),
+        "manual" => Ok(Clock::manual()),
+        _ => Err("a clock is real or manual".into()),
     }
 }
 

@@ -70,11 +70,20 @@ impl Node {
     ///
     /// If its port cannot be listened on any longer.
     pub fn restart(&self) {
+        self.try_restart().unwrap_or_else(|why| panic!("{why}"));
+    }
+
+    /// As [`restart`](Self::restart).
+    ///
+    /// # Errors
+    ///
+    /// In a sentence, what would be a panic there.
+    pub(crate) fn try_restart(&self) -> Result<(), String> {
         if self.is_up() {
-            return;
+            return Ok(());
         }
         self.alive.engine.restart(self.id);
-        self.listener().reopen().unwrap_or_else(|error| panic!("node {} did not restart: {error}", self.id));
+        self.listener().reopen().map_err(|error| format!("node {} did not restart: {error}", self.id))
     }
 
     /// Cuts the node off from the other nodes and from the controllers, until the guard is dropped. Clients still reach it.
@@ -222,10 +231,18 @@ impl Replica {
     }
 
     fn hold(&self, held: HeldBack) -> HeldReplica {
+        self.try_hold(held).unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    /// As [`stop`](Self::stop) and [`lag`](Self::lag).
+    ///
+    /// # Errors
+    ///
+    /// In a sentence, what would be a panic there.
+    pub(crate) fn try_hold(&self, held: HeldBack) -> Result<HeldReplica, String> {
         let Self { node, topic, partition } = self;
-        let held = node.alive.engine.hold_replica(topic, *partition, node.id, held);
-        let topic_id = held.unwrap_or_else(|why| panic!("{why}"));
-        HeldReplica { node: node.clone(), topic_id, partition: *partition }
+        let topic_id = node.alive.engine.hold_replica(topic, *partition, node.id, held)?;
+        Ok(HeldReplica { node: node.clone(), topic_id, partition: *partition })
     }
 }
 

@@ -117,6 +117,8 @@ mod builder;
 #[cfg(feature = "cli")]
 pub mod cli;
 mod control;
+#[cfg(feature = "control")]
+mod http;
 mod operations;
 mod snapshot;
 

@@ -23,20 +23,22 @@ pub(crate) async fn until<T>(
     watched: &(impl Watched + ?Sized),
     patience: Option<Duration>,
     what: &str,
-    mut look: impl FnMut() -> Option<T>,
+    look: impl FnMut() -> Option<T>,
 ) -> T {
+    or_panic(watched, patience.unwrap_or_else(|| watched.patience()), what, search(watched, look)).await
+}
+
+/// Returns what `look` finds, however long that takes. Safe to drop.
+pub(crate) async fn search<T>(watched: &(impl Watched + ?Sized), mut look: impl FnMut() -> Option<T>) -> T {
     let mut changes = watched.changes();
-    let search = async {
-        loop {
-            changes.borrow_and_update();
-            if let Some(found) = look() {
-                return found;
-            }
-            let changed = changes.changed().await.is_ok();
-            assert!(changed, "what is waited for is borrowed, so it cannot be gone");
+    loop {
+        changes.borrow_and_update();
+        if let Some(found) = look() {
+            return found;
         }
-    };
-    or_panic(watched, patience.unwrap_or_else(|| watched.patience()), what, search).await
+        let changed = changes.changed().await.is_ok();
+        assert!(changed, "what is waited for is borrowed, so it cannot be gone");
+    }
 }
 
 /// Returns what `wait` does. Safe to drop if `wait` is.
@@ -52,7 +54,12 @@ pub(crate) async fn within_patience<T>(
     or_panic(watched, watched.patience(), what, wait).await
 }
 
-async fn or_panic<T>(
+/// As [`within_patience`], with a patience of its own.
+///
+/// # Panics
+///
+/// As [`until`].
+pub(crate) async fn or_panic<T>(
     watched: &(impl Watched + ?Sized),
     patience: Duration,
     what: &str,

@@ -94,6 +94,20 @@ impl SeedRecord {
         self
     }
 
+    /// With one more header, which may have no value.
+    #[cfg(feature = "control")]
+    pub(crate) fn maybe_header(mut self, key: String, value: Option<Bytes>) -> Self {
+        self.headers.push((key, value));
+        self
+    }
+
+    /// With this value.
+    #[cfg(feature = "control")]
+    pub(crate) fn with_value(mut self, value: Bytes) -> Self {
+        self.value = Some(value);
+        self
+    }
+
     /// With this timestamp. Default: the broker's present.
     pub fn at(mut self, timestamp: Timestamp) -> Self {
         self.timestamp = Some(timestamp);
@@ -166,8 +180,10 @@ impl SeedBatch {
         self
     }
 
-    fn build(&self, now: Timestamp) -> Batch {
-        assert!(!self.records.is_empty(), "a batch has at least one record");
+    fn build(&self, now: Timestamp) -> Result<Batch, String> {
+        if self.records.is_empty() {
+            return Err("a batch has at least one record".into());
+        }
         let mut builder = BatchBuilder::new();
         if let Some((producer_id, producer_epoch, base_sequence)) = self.producer {
             (builder.producer_id, builder.producer_epoch) = (producer_id, producer_epoch);
@@ -192,8 +208,8 @@ impl SeedBatch {
             Codec::Lz4 => CompressionType::Lz4 { level: 9 },
             Codec::Zstd => CompressionType::Zstd { level: 3 },
         };
-        let batch = builder.build(codec).unwrap_or_else(|why| panic!("the batch cannot be built: {why:?}"));
-        if self.is_corrupt { batch.corrupted() } else { batch }
+        let batch = builder.build(codec).map_err(|why| format!("the batch cannot be built: {why:?}"))?;
+        Ok(if self.is_corrupt { batch.corrupted() } else { batch })
     }
 }
 
@@ -205,14 +221,22 @@ impl Partition {
     ///
     /// If there is no such partition, the batch is empty, its offset is taken, or its producer was fenced.
     pub fn write(&self, batch: SeedBatch) -> i64 {
+        self.try_write(&batch).unwrap_or_else(|why| panic!("{}-{}: {why}", self.topic, self.number))
+    }
+
+    /// As [`write`](Self::write).
+    ///
+    /// # Errors
+    ///
+    /// In a sentence, what would be a panic there.
+    pub(crate) fn try_write(&self, batch: &SeedBatch) -> Result<i64, String> {
         let ends = match batch.transaction {
             None | Some(Ends::NotYet) => None,
             Some(Ends::Commit) => Some(true),
             Some(Ends::Abort) => Some(false),
         };
         let engine = &self.asker.engine;
-        let seed = Seed { batch: batch.build(engine.now()), base_offset: batch.base_offset, ends };
-        let written = engine.seed(&self.topic, PartitionId(self.number), seed);
-        written.unwrap_or_else(|why| panic!("{}-{}: {why}", self.topic, self.number))
+        let seed = Seed { batch: batch.build(engine.now())?, base_offset: batch.base_offset, ends };
+        engine.seed(&self.topic, PartitionId(self.number), seed)
     }
 }

@@ -166,6 +166,13 @@ impl Engine {
         self.entries_in(since, &crate::fault::on_any()).entries.into_iter().map(line).collect()
     }
 
+    /// The connections that are known, those that have ended among them, by id.
+    #[cfg(feature = "control")]
+    pub(crate) fn connections(&self) -> Vec<(ConnectionId, crate::journal::Peer)> {
+        let Some(ring) = self.recorder.ring() else { return Vec::new() };
+        ring.peers().iter().map(|(id, peer)| (*id, peer.clone())).collect()
+    }
+
     /// The connections, a line for each.
     pub(super) fn known_connections(&self) -> Vec<String> {
         let Some(ring) = self.recorder.ring() else { return Vec::new() };

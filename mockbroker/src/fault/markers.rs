@@ -90,9 +90,19 @@ impl HeldMarkers {
     /// With any other error: Kafka's coordinator does not know how to go on after it
     /// (`TransactionMarkerRequestCompletionHandler`).
     pub fn fail_next(&self, error: i16) -> Option<PendingMarker> {
+        self.try_fail_next(error).unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    /// As [`fail_next`](Self::fail_next).
+    ///
+    /// # Errors
+    ///
+    /// In a sentence, what would be a panic there.
+    pub(crate) fn try_fail_next(&self, error: i16) -> Result<Option<PendingMarker>, String> {
         let known = ResponseError::try_from_code(error).filter(|error| is_known(*error));
-        let Some(fault) = known else { panic!("a marker cannot fail with the error code {error}: see `fail_next`") };
-        self.home.take(Some(fault))
+        let fault =
+            known.ok_or_else(|| format!("a marker cannot fail with the error code {error}: see `fail_next`"))?;
+        Ok(self.home.take(Some(fault)))
     }
 }
 

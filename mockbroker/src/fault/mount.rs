@@ -114,12 +114,26 @@ impl FaultGuard {
     }
 }
 
+/// For whoever holds guards on behalf of somebody else.
+#[cfg(feature = "control")]
+impl FaultGuard {
+    /// What is mounted.
+    pub(crate) fn rule(&self) -> &Arc<Rule> {
+        &self.rule
+    }
+
+    /// The same, which does not insist that it fires.
+    pub(crate) fn tolerant(mut self) -> Self {
+        self.must_fire = false;
+        self
+    }
+}
+
 impl Drop for FaultGuard {
     fn drop(&mut self) {
         self.home.unmount(&self.rule);
         if self.must_fire && self.hits() == 0 && !std::thread::panicking() {
-            let (name, scope, in_scope) = (self.rule.name(), self.rule.scope(), self.rule.in_scope());
-            panic!("the fault {name:?} on {scope:?} never fired: {in_scope} requests were in its scope");
+            panic!("{}", self.rule.missed());
         }
     }
 }
@@ -203,6 +217,14 @@ impl Gate {
     /// Lets the request go on.
     pub fn release(self) {
         drop(self);
+    }
+}
+
+#[cfg(feature = "control")]
+impl Gate {
+    /// What is mounted: it is hit when a request comes to the gate.
+    pub(crate) fn rule(&self) -> &Arc<Rule> {
+        &self.rule
     }
 }
 

@@ -60,7 +60,7 @@ impl Fault {
     }
 
     /// Whether there is anything for it to do before a request is applied.
-    pub(super) fn needs_an_answer(&self) -> bool {
+    pub(crate) fn needs_an_answer(&self) -> bool {
         matches!(self, Self::Partial(_) | Self::Throttle(_) | Self::Edit(_))
     }
 }
@@ -144,11 +144,11 @@ impl Rule {
         Arc::new(Self { name, scope, stage, what, counts: watch::Sender::default() })
     }
 
-    pub(super) fn scope(&self) -> &Scope {
+    pub(crate) fn scope(&self) -> &Scope {
         &self.scope
     }
 
-    pub(super) fn stage(&self) -> Stage {
+    pub(crate) fn stage(&self) -> Stage {
         self.stage
     }
 
@@ -157,19 +157,25 @@ impl Rule {
     }
 
     /// How often it has fired.
-    pub(super) fn hits(&self) -> u64 {
+    pub(crate) fn hits(&self) -> u64 {
         self.counts.borrow().hits
     }
 
     /// How many requests of its scope there have been.
-    pub(super) fn in_scope(&self) -> u64 {
+    pub(crate) fn in_scope(&self) -> u64 {
         self.counts.borrow().in_scope
     }
 
     /// Returns when it has fired `count` times.
-    pub(super) async fn wait(&self, count: u64) {
+    pub(crate) async fn wait(&self, count: u64) {
         let counted = self.counts.subscribe().wait_for(|counts| counts.hits >= count).await.is_ok();
         assert!(counted, "the rule is borrowed, so it cannot be gone");
+    }
+
+    /// That it never fired, in a sentence.
+    pub(crate) fn missed(&self) -> String {
+        let (name, scope, in_scope) = (&self.name, &self.scope, self.in_scope());
+        format!("the fault {name:?} on {scope:?} never fired: {in_scope} requests were in its scope")
     }
 
     /// Counts a request of the scope; says whether it is hit.

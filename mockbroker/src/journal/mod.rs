@@ -19,4 +19,6 @@ mod tests;
 pub use self::entry::{Decision, Entry};
 pub use self::query::Journal;
 pub(crate) use self::query::{Found, Source};
+#[cfg(feature = "control")]
+pub(crate) use self::render::error_name;
 pub(crate) use self::ring::{Fate, Peer, Ring};

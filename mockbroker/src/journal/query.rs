@@ -10,7 +10,7 @@ use super::entry::{Decision, Entry};
 use super::pcapng::pcapng;
 use crate::fault::{Scope, on_any};
 use crate::types::{ConnectionId, NodeId};
-use crate::wait::{Watched, until};
+use crate::wait::{Watched, or_panic, search};
 use crate::wire::api_key::ApiKey;
 
 /// Where the requests are: the engine.
@@ -241,8 +241,17 @@ impl Journal {
 
     /// All of them, in the order in which it was decided what becomes of them, or that they wait.
     pub fn entries(&self) -> Vec<Entry> {
-        let found = self.look(self.since);
-        found.entries.into_iter().filter(|entry| self.holds(entry)).collect()
+        self.try_entries().unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    /// As [`entries`](Self::entries).
+    ///
+    /// # Errors
+    ///
+    /// In a sentence, what would be a panic there.
+    pub(crate) fn try_entries(&self) -> Result<Vec<Entry>, String> {
+        let found = self.look(self.since)?;
+        Ok(found.entries.into_iter().filter(|entry| self.holds(entry)).collect())
     }
 
     /// The last one.
@@ -262,6 +271,23 @@ impl Journal {
         pcapng(&self.entries())
     }
 
+    /// As [`pcapng`](Self::pcapng).
+    ///
+    /// # Errors
+    ///
+    /// In a sentence, what would be a panic there.
+    #[cfg(feature = "control")]
+    pub(crate) fn try_pcapng(&self) -> Result<Vec<u8>, String> {
+        Ok(pcapng(&self.try_entries()?))
+    }
+
+    /// How many requests are forgotten, and those that are not; `None` if none are kept at all.
+    #[cfg(feature = "control")]
+    pub(crate) fn still_kept(&self) -> Option<(u64, Vec<Entry>)> {
+        let found = self.source.is_kept().then(|| self.source.entries(0, &self.scope))?;
+        Some((found.forgotten, found.entries))
+    }
+
     /// Waits until there are `count` of them, and returns all that there are then. Safe to drop.
     ///
     /// ```no_run
@@ -276,9 +302,23 @@ impl Journal {
     /// If they do not come within the patience, with the broker's report.
     pub async fn wait_for(&self, count: usize) -> Vec<Entry> {
         let what = format!("{count} requests of {self:?}");
+        let patience = self.patience.unwrap_or_else(|| self.source.patience());
+        let gathered = or_panic(&*self.source, patience, &what, self.gather(count)).await;
+        gathered.unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    /// As [`wait_for`](Self::wait_for), however long that takes. Safe to drop.
+    ///
+    /// # Errors
+    ///
+    /// In a sentence: it cannot be known how many there are.
+    pub(crate) async fn gather(&self, count: usize) -> Result<Vec<Entry>, String> {
         let (mut from, mut held) = (self.since, BTreeMap::new());
-        until(&*self.source, self.patience, &what, || {
-            let found = self.look(from);
+        search(&*self.source, || {
+            let found = match self.look(from) {
+                Ok(found) => found,
+                Err(why) => return Some(Err(why)),
+            };
             from = found.next;
             for entry in found.entries {
                 // What it comes to is still open: it is looked at again.
@@ -291,21 +331,24 @@ impl Journal {
                     held.remove(&entry.number());
                 }
             }
-            (held.len() >= count).then(|| std::mem::take(&mut held).into_values().collect())
+            (held.len() >= count).then(|| Ok(std::mem::take(&mut held).into_values().collect()))
         })
         .await
     }
 
-    fn look(&self, since: u64) -> Found {
-        assert!(self.source.is_kept(), "this broker was built without a journal");
+    fn look(&self, since: u64) -> Result<Found, String> {
+        if !self.source.is_kept() {
+            return Err("this broker was built without a journal".into());
+        }
         let found = self.source.entries(since, &self.scope);
-        assert!(
-            found.forgotten <= since,
-            "the first {} requests are forgotten: the journal keeps the last 10,000, or 16 MiB of them; ask for less, \
-             with since(mark)",
-            found.forgotten
-        );
-        found
+        if found.forgotten > since {
+            return Err(format!(
+                "the first {} requests are forgotten: the journal keeps the last 10,000, or 16 MiB of them; ask for less, \
+                 with since(mark)",
+                found.forgotten
+            ));
+        }
+        Ok(found)
     }
 
     fn holds(&self, entry: &Entry) -> bool {

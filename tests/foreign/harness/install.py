@@ -20,9 +20,13 @@ REAL_KAFKA = brokers.REPOSITORY / "tests" / "real-kafka" / "real-kafka"
 
 def everything(chosen: Iterable) -> pathlib.Path:
     """Installs the real data and what these clients need; says where."""
+    return these({"node", "workspace"} | {client.needs for client in chosen})
+
+
+def these(needs: Iterable[str]) -> pathlib.Path:
+    """Installs what is needed; says where."""
     home = pathlib.Path(os.environ.get("FOREIGN_HOME", brokers.REPOSITORY / "target" / "foreign")).resolve()
     home.mkdir(parents=True, exist_ok=True)
-    needs = {"node", "workspace"} | {client.needs for client in chosen}
     for need in sorted(needs):
         INSTALLERS[need](home)
     return home
@@ -86,6 +90,15 @@ def java(home: pathlib.Path) -> None:
          lambda: say(["javac", "-cp", path, "-d", home / "java", *sources]))
 
 
+def junit5(home: pathlib.Path) -> None:
+    manifest = brokers.REPOSITORY / "tests" / "languages" / "junit5" / "pom.xml"
+
+    def make() -> None:
+        shutil.rmtree(home / "junit5", ignore_errors=True)
+        say(["mvn", "-q", "-B", "-f", manifest, "dependency:copy-dependencies", f"-DoutputDirectory={home / 'junit5'}"])
+    once(home, "junit5", [manifest], make)
+
+
 def target() -> pathlib.Path:
     """Where this workspace is built."""
     return pathlib.Path(os.environ.get("CARGO_TARGET_DIR", brokers.REPOSITORY / "target")).resolve()
@@ -98,7 +111,7 @@ def workspace(_home: pathlib.Path) -> None:
 
 
 INSTALLERS: dict[str, Callable[[pathlib.Path], None]] = {
-    "go": go, "java": java, "kcat": kcat, "node": node, "python": python, "rdkafka": rdkafka,
+    "go": go, "java": java, "junit5": junit5, "kcat": kcat, "node": node, "python": python, "rdkafka": rdkafka,
     "workspace": workspace,
 }
 

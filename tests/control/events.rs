@@ -1,0 +1,130 @@
+//! The stream of events.
+
+use std::collections::VecDeque;
+
+use async_kafka::{Kafka, Record};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use super::client::{Control, LIMIT, start};
+
+/// A stream that is read.
+struct Stream {
+    body: Incoming,
+    text: String,
+    ready: VecDeque<Event>,
+}
+
+#[derive(Debug)]
+struct Event {
+    kind: String,
+    id: Option<u64>,
+    data: Value,
+}
+
+impl Stream {
+    async fn open(control: &Control, path: &str, last_event_id: Option<u64>) -> Self {
+        let mut request = control.request("GET", path, None);
+        if let Some(id) = last_event_id {
+            request.headers_mut().insert("last-event-id", id.into());
+        }
+        let response = control.send(request).await;
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        Self { body: response.into_body(), text: String::new(), ready: VecDeque::new() }
+    }
+
+    /// The next event; `None` when the stream has ended.
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Some(event);
+            }
+            let frame = timeout(LIMIT, self.body.frame()).await.expect("in time")?.expect("it is whole");
+            self.text.push_str(std::str::from_utf8(&frame.into_data().expect("data")).expect("UTF-8"));
+            while let Some((event, rest)) = self.text.split_once("\n\n") {
+                self.ready.extend(Event::of(event));
+                self.text = rest.to_owned();
+            }
+        }
+    }
+
+    /// The first event that `is_it`, after others of any kind.
+    async fn until(&mut self, is_it: impl Fn(&Event) -> bool) -> Event {
+        loop {
+            let event = self.next().await.expect("the stream goes on");
+            if is_it(&event) {
+                return event;
+            }
+        }
+    }
+}
+
+impl Event {
+    fn of(text: &str) -> Option<Self> {
+        let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        let kind = field("event")?.to_owned();
+        let data = serde_json::from_str(field("data")?).expect("JSON");
+        Some(Self { kind, id: field("id").map(|id| id.parse().expect("a number")), data })
+    }
+
+    fn is(&self, kind: &str, name: &str) -> bool {
+        self.kind == kind && self.data["name"] == name
+    }
+}
+
+async fn write(bootstrap_servers: &str) {
+    let kafka = Kafka::builder(bootstrap_servers).client_id("app").connect().await.expect("it serves");
+    let producer = kafka.producer().build().await.expect("valid settings");
+    producer.send(Record::to("orders").value("x")).await.expect("taken").await.expect("acknowledged");
+}
+
+#[tokio::test]
+async fn what_happens_is_told_as_it_happens() {
+    let program = start();
+    let control = &program.control;
+    let (cluster, bootstrap_servers) = control.orders().await;
+    let mut stream = Stream::open(control, &format!("{cluster}/events"), None).await;
+    write(&bootstrap_servers).await;
+    let opened = stream.until(|event| event.kind == "connection").await;
+    assert!(opened.data["state"]["closed_ms"].is_null() && opened.id.is_none(), "{opened:?}");
+    let topic = stream.until(|event| event.is("topic", "orders")).await;
+    assert_eq!(topic.data["state"]["partitions"][0]["log_end_offset"], 1);
+    control.post(&format!("{cluster}/nodes/0/crash"), json!({})).await;
+    let node = stream.until(|event| event.is("node", "0")).await;
+    assert_eq!(node.data["state"]["is_up"], false);
+    control.delete(&cluster).await;
+    stream.until(|event| event.kind == "end").await;
+    assert!(stream.next().await.is_none(), "nothing comes after the end");
+}
+
+#[tokio::test]
+async fn requests_are_told_in_their_order_and_again_from_where_a_reader_was() {
+    let program = start();
+    let control = &program.control;
+    let (cluster, bootstrap_servers) = control.orders().await;
+    let path = format!("{cluster}/events?kinds=request");
+    let mut stream = Stream::open(control, &path, None).await;
+    let gate = json!({ "scope": { "api": "Produce" }, "when": "after_apply" });
+    let gate = format!("{cluster}/gates/{}", control.post(&format!("{cluster}/gates"), gate).await["id"]);
+    let release = async {
+        // A request that waits is told, and told again when it is answered.
+        let waits = stream.until(|event| event.data["api"] == "Produce").await;
+        assert_eq!(waits.data["decision"], "waits", "{waits:?}");
+        control.delete(&gate).await;
+        let answered = stream.until(|event| event.data["api"] == "Produce").await;
+        assert_eq!((answered.data["decision"].as_str(), answered.id), (Some("answered"), waits.id));
+        answered.id.expect("the number of the request")
+    };
+    let ((), number) = tokio::join!(write(&bootstrap_servers), release);
+    let mut all = Stream::open(control, &format!("{path}&since=0"), None).await;
+    for wanted in 0..=number {
+        let event = all.next().await.expect("it is kept");
+        assert_eq!((event.kind.as_str(), event.id), ("request", Some(wanted)), "in its order, none left out");
+    }
+    let mut rest = Stream::open(control, &format!("{path}&since=0"), Some(number - 1)).await;
+    assert_eq!(rest.next().await.expect("it is kept").id, Some(number));
+    control.ask("GET", &format!("{cluster}/events?kinds=request,nonsense"), None).await.refused(400, "bad-request");
+}
