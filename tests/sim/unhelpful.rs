@@ -13,7 +13,7 @@ use super::simulate;
 
 const SEEDS: u64 = 100;
 const PARTITIONS: i32 = 4;
-const RECORDS: i32 = 40;
+const RECORDS: i32 = 24;
 const TRANSACTIONS: i32 = 6;
 /// Beyond this the run is stuck. It is virtual time.
 const LIMIT: Duration = Duration::from_secs(3600);
@@ -97,7 +97,7 @@ async fn produced_and_read(kafka: &Kafka, seed: u64) {
         let to = NewRecord::to("t").partition(number % PARTITIONS).value(number.to_string());
         let to = to.timestamp(Timestamp::from(START_MS + i64::from(number)));
         deliveries.push(producer.send(to).await.expect("room"));
-        if number % 10 == 0 {
+        if number % 8 == 0 {
             tokio::time::sleep(Duration::from_secs(7)).await;
         }
     }

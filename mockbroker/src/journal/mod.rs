@@ -3,11 +3,12 @@
 //! On the way of a request the journal only keeps bytes; they are decoded when somebody asks. What is kept is bounded by a
 //! number of requests and of bytes, the oldest go first, and a count that would have needed them says so.
 //!
-//! - `ring`: what is kept; `entry`: one request, as a test sees it; `render`: as one line;
+//! - `ring`: what is kept (`head`: whose it is); `entry`: one request, as a test sees it; `render`: as one line;
 //!   `pcapng`: as packets
 //! - `query`: the public face: filters, counts, waiting
 
 mod entry;
+mod head;
 mod pcapng;
 mod query;
 mod render;

@@ -1,27 +1,29 @@
 //! The ring: the last requests and the connections they came on.
 //!
-//! On the way of a request this is a copy of two small frames into one stretch of memory and a header of a fixed size: no
-//! allocation, no reference to anybody's buffer, nothing decoded. Large frames are shared with whoever else has them. What
-//! few requests have (a fault, a reason, a large frame) is beside the headers.
+//! It is a stretch of memory that is only written on: of each request a head of a fixed size, the request and its answer; of
+//! one that was answered later, or never, a head that says so. What it all means is found out when somebody asks. On the way of
+//! a request that is two copies: no allocation, no reference to anybody's buffer, nothing looked up. Large frames are shared
+//! with whoever else has them; they, faults and reasons are beside the stretch.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
 use bytes::Bytes;
 
+use super::head::{CLOSED, HEAD_BYTES, Head, NO_ANSWER, NONE, PEER_GONE, SHARED, WAITS, length, pieces};
 use crate::time::Timestamp;
 use crate::types::{ConnectionId, NodeId};
 use crate::wire::outgoing::Pieces;
 
 /// How many requests are kept.
-const MOST_RECORDS: usize = 10_000;
+const MOST_RECORDS: u64 = 10_000;
 /// How many bytes of frames are kept.
 const MOST_BYTES: usize = 16 * 1024 * 1024;
 /// Connections that have ended are remembered up to this number, besides those that a kept request came on.
 const MOST_PEERS: usize = 1000;
 /// Frames are copied up to this size.
-const COPY_UP_TO_BYTES: usize = 8 * 1024;
-/// Copies lie in chunks, which go as a whole when the last request that needs one is forgotten.
+pub(super) const COPY_UP_TO_BYTES: usize = 8 * 1024;
+/// The stretch is in chunks, which go as a whole when all requests of one are forgotten.
 const CHUNK_BYTES: usize = 64 * 1024;
 
 /// A frame without its length field, in one piece or in several.
@@ -72,15 +74,18 @@ pub(crate) struct Peer {
 /// The last requests, by number. Numbers begin at 0 and leave none out.
 #[derive(Debug, Default)]
 pub(crate) struct Ring {
-    /// Request *n* is at place *n* modulo [`MOST_RECORDS`].
-    headers: Vec<Header>,
-    /// The place of the next request.
-    place: usize,
+    /// What is being written on.
+    last: Vec<u8>,
+    /// The number of the first request in it, or of the next.
+    last_begins: u64,
+    /// What was written before, the oldest first.
+    full: VecDeque<Chunk>,
+    /// Memory that nobody needs any longer.
+    spare: Vec<u8>,
     /// The number of the next request.
     next: u64,
-    /// The number of the oldest request that is kept: how many are forgotten.
-    first: u64,
-    copies: Copies,
+    /// No earlier request is kept, however few there are.
+    least: u64,
     /// What few requests have, by their numbers; of forgotten ones until the next of them comes.
     rare: BTreeMap<u64, Rare>,
     /// How long the frames are that are shared.
@@ -92,37 +97,12 @@ pub(crate) struct Ring {
     hits: BTreeMap<ConnectionId, Vec<String>>,
 }
 
-/// What every request has.
-#[derive(Clone, Copy, Debug)]
-struct Header {
-    connection: ConnectionId,
-    arrived: Timestamp,
-    decided: Timestamp,
-    request: Span,
-    answer: Span,
-    end: End,
+#[derive(Debug)]
+struct Chunk {
+    bytes: Vec<u8>,
+    /// The number of the first request in it, or of the next.
+    begins: u64,
 }
-
-/// [`Fate`] without what it carries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
-    Waits,
-    Answered,
-    NoAnswer,
-    Closed,
-    PeerGone,
-}
-
-/// Where a copy is.
-#[derive(Clone, Copy, Debug)]
-struct Span {
-    chunk: u32,
-    start: u32,
-    length: u32,
-}
-
-/// What is not copied is with the [`Rare`].
-const ELSEWHERE: Span = Span { chunk: u32::MAX, start: 0, length: 0 };
 
 /// What few requests have.
 #[derive(Debug, Default)]
@@ -133,24 +113,18 @@ struct Rare {
     hits: Vec<String>,
 }
 
-/// The chunks of copies, the last of which is being written.
-#[derive(Debug, Default)]
-struct Copies {
-    /// Each with the number of the last request that may have anything in it or in an earlier one.
-    full: VecDeque<(Vec<u8>, u64)>,
-    last: Vec<u8>,
-    /// The number of the chunk that is being written.
-    current: u32,
-    /// One that nobody needs any longer.
-    spare: Vec<u8>,
-}
-
 /// A request in the ring.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Kept<'a> {
-    ring: &'a Ring,
     number: u64,
-    header: &'a Header,
+    connection: ConnectionId,
+    arrived: Timestamp,
+    decided: Timestamp,
+    request: &'a [u8],
+    /// As in [`Head`].
+    end: u32,
+    answer: &'a [u8],
+    rare: Option<&'a Rare>,
 }
 
 impl Ring {
@@ -164,76 +138,83 @@ impl Ring {
         answer: Option<Pieces<'_>>,
     ) -> u64 {
         let number = self.next;
-        self.next += 1;
-        let request = if request.len() <= COPY_UP_TO_BYTES {
-            self.keep(request)
-        } else {
-            self.share_request(number, request.clone())
-        };
-        let (answer, end) = match answer {
-            Some(pieces) => (self.keep_answer(number, pieces), End::Answered),
-            None => (ELSEWHERE, End::Waits),
-        };
-        let header = Header { connection, arrived: now, decided: now, request, answer, end };
-        match self.headers.get_mut(self.place) {
-            Some(oldest) => *oldest = header,
-            None => self.headers.push(header),
-        }
-        self.place += 1;
-        if self.place == MOST_RECORDS {
-            self.place = 0;
-        }
-        self.first = self.first.max(self.next.saturating_sub(MOST_RECORDS as u64));
+        self.next = number + 1;
         if !self.hits.is_empty() {
             self.take_hits(number, connection);
+        }
+        let whole = answer.as_ref().and_then(Pieces::whole).unwrap_or_default();
+        let is_small = request.len() <= COPY_UP_TO_BYTES && whole.len() <= COPY_UP_TO_BYTES;
+        if is_small && !whole.is_empty() {
+            let head = Head { whose: connection.0, at: now, request: length(request), answer: length(whole) };
+            self.write(head, request, whole);
+        } else {
+            self.push_rare(number, connection, now, request, answer);
         }
         number
     }
 
+    /// As [`Ring::push`], for a request that waits, or has a large frame.
+    #[cold]
+    fn push_rare(
+        &mut self,
+        number: u64,
+        connection: ConnectionId,
+        now: Timestamp,
+        request: &Bytes,
+        answer: Option<Pieces<'_>>,
+    ) {
+        let mut head = Head { whose: connection.0, at: now, request: length(request), answer: WAITS };
+        let mut copied: &[u8] = request;
+        if request.len() > COPY_UP_TO_BYTES {
+            self.shared_bytes += request.len();
+            self.rare_of(number).request = Some(request.clone());
+            (head.request, copied) = (SHARED, &[]);
+        }
+        let whole = answer.and_then(|answer| self.share_if_large(number, answer, &mut head));
+        self.write(head, copied, whole.unwrap_or_default());
+        self.forget_what_is_too_much();
+    }
+
     /// Notes that a request has been answered.
     pub(crate) fn answered(&mut self, number: u64, now: Timestamp, answer: Pieces<'_>) {
-        if !self.has(number) {
-            return;
-        }
-        let answer = self.keep_answer(number, answer);
-        if let Some(header) = self.end(number, now, End::Answered) {
-            header.answer = answer;
+        if self.has(number) {
+            let mut head = Head { whose: number, at: now, request: NONE, answer: WAITS };
+            let whole = self.share_if_large(number, answer, &mut head);
+            self.write(head, &[], whole.unwrap_or_default());
+            self.end(number);
         }
     }
 
     /// Notes what else has become of a request.
     pub(crate) fn decide(&mut self, number: u64, now: Timestamp, fate: Fate) {
-        let end = match fate {
-            Fate::Waits => End::Waits,
-            Fate::NoAnswer => End::NoAnswer,
-            Fate::PeerGone => End::PeerGone,
+        if !self.has(number) {
+            return;
+        }
+        let answer = match fate {
+            Fate::Waits => WAITS,
+            Fate::NoAnswer => NO_ANSWER,
+            Fate::PeerGone => PEER_GONE,
             Fate::Answered(_) => unreachable!("an answer is told with its bytes"),
             Fate::Closed(reason) => {
-                if self.has(number) {
-                    self.rare_of(number).reason = reason;
-                }
-                End::Closed
+                self.rare_of(number).reason = reason;
+                CLOSED
             }
         };
-        self.end(number, now, end);
+        self.write(Head { whose: number, at: now, request: NONE, answer }, &[], &[]);
+        self.end(number);
     }
 
-    fn end(&mut self, number: u64, now: Timestamp, end: End) -> Option<&mut Header> {
-        if !self.has(number) {
-            return None;
-        }
-        let header = &mut self.headers[place_of(number)];
-        header.end = end;
-        header.decided = now;
-        let connection = header.connection;
+    /// A request that waited does not any longer: what it has met meanwhile is its own.
+    fn end(&mut self, number: u64) {
         if !self.hits.is_empty() {
-            self.take_hits(number, connection);
+            let connection = self.since(number).next().map(|kept| kept.connection);
+            connection.into_iter().for_each(|connection| self.take_hits(number, connection));
         }
-        self.headers.get_mut(place_of(number))
+        self.forget_what_is_too_much();
     }
 
     fn has(&self, number: u64) -> bool {
-        (self.first..self.next).contains(&number)
+        (self.forgotten()..self.next).contains(&number)
     }
 
     /// Notes that the request that `connection` is busy with has met a fault or a gate of this name.
@@ -269,13 +250,36 @@ impl Ring {
 
     /// How many requests are forgotten: the number of the oldest that is kept.
     pub(crate) fn forgotten(&self) -> u64 {
-        self.first
+        self.least.max(self.next.saturating_sub(MOST_RECORDS))
     }
 
     /// The requests from `number` on.
     pub(crate) fn since(&self, number: u64) -> impl Iterator<Item = Kept<'_>> {
-        let numbers = number.max(self.first)..self.next;
-        numbers.map(|number| Kept { ring: self, number, header: &self.headers[place_of(number)] })
+        let from = number.max(self.forgotten());
+        let mut kept: Vec<Kept<'_>> = Vec::new();
+        let chunks = self.full.iter().map(|chunk| (&chunk.bytes, chunk.begins));
+        let chunks = chunks.chain([(&self.last, self.last_begins)]);
+        // What became of a request is nowhere before the request.
+        let skipped = (0..self.full.len()).take_while(|place| self.begins_after(*place) <= from).count();
+        for (bytes, begins) in chunks.skip(skipped) {
+            let mut next = begins;
+            for (head, request, answer) in pieces(bytes) {
+                if head.request != NONE {
+                    if next >= from {
+                        let connection = ConnectionId(head.whose);
+                        let (end, rare) = (head.answer, self.rare.get(&next));
+                        let (arrived, decided, number) = (head.at, head.at, next);
+                        kept.push(Kept { number, connection, arrived, decided, request, end, answer, rare });
+                    }
+                    next += 1;
+                } else if let Some(place) = head.whose.checked_sub(from)
+                    && let Some(late) = kept.get_mut(usize::try_from(place).unwrap_or(usize::MAX))
+                {
+                    (late.decided, late.end, late.answer) = (head.at, head.answer, answer);
+                }
+            }
+        }
+        kept.into_iter()
     }
 
     /// Every connection that is known.
@@ -290,101 +294,89 @@ impl Ring {
         }
     }
 
-    /// A copy of `bytes`.
     #[inline]
-    fn keep(&mut self, bytes: &[u8]) -> Span {
-        let copies = &mut self.copies;
-        if copies.last.capacity() - copies.last.len() < bytes.len() {
-            self.turn();
+    fn write(&mut self, head: Head, request: &[u8], answer: &[u8]) {
+        let needed = HEAD_BYTES + request.len() + answer.len();
+        if self.last.capacity() - self.last.len() < needed {
+            self.turn(head);
         }
-        let copies = &mut self.copies;
-        let start = copies.last.len();
-        copies.last.extend_from_slice(bytes);
-        Span { chunk: copies.current, start: start as u32, length: bytes.len() as u32 }
+        self.last.extend_from_slice(&head.bytes());
+        self.last.extend_from_slice(request);
+        self.last.extend_from_slice(answer);
     }
 
-    #[inline]
-    fn keep_answer(&mut self, number: u64, pieces: Pieces<'_>) -> Span {
-        match pieces.whole() {
-            Some(whole) if whole.len() <= COPY_UP_TO_BYTES => self.keep(whole),
-            _ => self.share_answer(number, pieces),
+    /// Begins another chunk, whose first piece will have this head.
+    #[cold]
+    fn turn(&mut self, head: Head) {
+        let mut next = std::mem::take(&mut self.spare);
+        next.clear();
+        next.reserve_exact(CHUNK_BYTES);
+        let bytes = std::mem::replace(&mut self.last, next);
+        if bytes.capacity() > 0 {
+            self.full.push_back(Chunk { bytes, begins: self.last_begins });
         }
+        // A request has its number before it is written.
+        self.last_begins = if head.request == NONE { self.next } else { self.next - 1 };
+        self.forget_what_is_too_much();
     }
 
-    #[cold]
-    fn share_request(&mut self, number: u64, request: Bytes) -> Span {
-        self.shared_bytes += request.len();
-        self.rare_of(number).request = Some(request);
-        self.forget_what_is_too_much();
-        ELSEWHERE
-    }
-
-    #[cold]
-    fn share_answer(&mut self, number: u64, pieces: Pieces<'_>) -> Span {
-        let own = |own: &[u8], shared: Option<&Bytes>| shared.cloned().unwrap_or_else(|| Bytes::copy_from_slice(own));
-        let pieces: Vec<_> = pieces.map(|(bytes, shared)| own(bytes, shared)).collect();
-        self.shared_bytes += pieces.iter().map(Bytes::len).sum::<usize>();
-        self.rare_of(number).answer = Some(Frame::Pieces(pieces));
-        self.forget_what_is_too_much();
-        ELSEWHERE
+    /// What goes into the head of an answer, and what is copied of it.
+    fn share_if_large<'a>(&mut self, number: u64, pieces: Pieces<'a>, head: &mut Head) -> Option<&'a [u8]> {
+        let whole = pieces.whole().filter(|whole| whole.len() <= COPY_UP_TO_BYTES);
+        head.answer = whole.map_or(SHARED, length);
+        if whole.is_none() {
+            let own =
+                |own: &[u8], shared: Option<&Bytes>| shared.cloned().unwrap_or_else(|| Bytes::copy_from_slice(own));
+            let pieces: Vec<_> = pieces.map(|(bytes, shared)| own(bytes, shared)).collect();
+            self.shared_bytes += pieces.iter().map(Bytes::len).sum::<usize>();
+            self.rare_of(number).answer = Some(Frame::Pieces(pieces));
+        }
+        whole
     }
 
     fn rare_of(&mut self, number: u64) -> &mut Rare {
-        while let Some(oldest) = self.rare.first_entry().filter(|oldest| *oldest.key() < self.first) {
+        let forgotten = self.forgotten();
+        while let Some(oldest) = self.rare.first_entry().filter(|oldest| *oldest.key() < forgotten) {
             self.shared_bytes -= oldest.remove().shared_bytes();
         }
         self.rare.entry(number).or_default()
     }
 
-    /// Begins another chunk.
-    #[cold]
-    fn turn(&mut self) {
-        let copies = &mut self.copies;
-        let mut next = std::mem::take(&mut copies.spare);
-        next.clear();
-        next.reserve_exact(CHUNK_BYTES);
-        let full = std::mem::replace(&mut copies.last, next);
-        if full.capacity() == 0 {
-            return;
-        }
-        copies.full.push_back((full, self.next - 1));
-        copies.current += 1;
-        self.forget_what_is_too_much();
-    }
-
-    /// Forgets the oldest requests until what is kept fits, but never the one that is being added.
+    /// Forgets the oldest requests until what is kept fits, but never the last one.
     fn forget_what_is_too_much(&mut self) {
-        while self.copies.full.len() * CHUNK_BYTES + self.shared_bytes > MOST_BYTES {
-            let of_copies = self.copies.full.front().map_or(u64::MAX, |(_, last)| *last);
-            let of_shared = self.rare.first_key_value().map_or(u64::MAX, |(number, _)| *number);
-            let goes = of_copies.min(of_shared);
-            if goes >= self.next - 1 {
+        let newest = self.next.saturating_sub(1);
+        while self.full.len() * CHUNK_BYTES + self.shared_bytes > MOST_BYTES {
+            let of_shared = self.rare.first_key_value().map(|(number, _)| number + 1);
+            let of_chunks = (!self.full.is_empty()).then(|| self.begins_after(0));
+            let Some(least) = of_shared.into_iter().chain(of_chunks).min().filter(|least| *least <= newest) else {
+                break;
+            };
+            self.least = self.least.max(least);
+            while let Some(oldest) = self.rare.first_entry().filter(|oldest| *oldest.key() < least) {
+                self.shared_bytes -= oldest.remove().shared_bytes();
+            }
+            let before = self.full.len();
+            self.let_go();
+            if of_chunks == Some(least) && self.full.len() == before {
                 break;
             }
-            self.first = self.first.max(goes + 1);
-            if of_shared == goes
-                && let Some(rare) = self.rare.remove(&goes)
-            {
-                self.shared_bytes -= rare.shared_bytes();
-            }
-            self.let_go();
         }
         self.let_go();
     }
 
+    /// The number that the chunk behind the one at `place` begins with.
+    fn begins_after(&self, place: usize) -> u64 {
+        self.full.get(place + 1).map_or(self.last_begins, |chunk| chunk.begins)
+    }
+
     /// Gives back the chunks of what is forgotten.
     fn let_go(&mut self) {
-        while let Some((chunk, _)) = self.copies.full.pop_front_if(|(_, last)| *last < self.first) {
-            self.copies.spare = chunk;
+        let forgotten = self.forgotten();
+        while !self.full.is_empty() && self.begins_after(0) <= forgotten {
+            if let Some(chunk) = self.full.pop_front() {
+                self.spare = chunk.bytes;
+            }
         }
-    }
-}
-
-impl Copies {
-    fn get(&self, span: Span) -> &[u8] {
-        let before = (self.current - span.chunk) as usize;
-        let chunk = if before == 0 { &self.last } else { &self.full[self.full.len() - before].0 };
-        &chunk[span.start as usize..][..span.length as usize]
     }
 }
 
@@ -399,11 +391,6 @@ impl Rare {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "it is below the number of places")]
-fn place_of(number: u64) -> usize {
-    (number % MOST_RECORDS as u64) as usize
-}
-
 impl Kept<'_> {
     /// Its number.
     pub(crate) fn number(&self) -> u64 {
@@ -412,43 +399,38 @@ impl Kept<'_> {
 
     /// The connection that it came on.
     pub(crate) fn connection(&self) -> ConnectionId {
-        self.header.connection
+        self.connection
     }
 
     /// The API that it claims to be of; -1 if it is too short to claim one.
     pub(crate) fn api_key(&self) -> i16 {
-        let rare = || self.rare().and_then(|rare| rare.request.as_deref()).unwrap_or_default();
-        let bytes = self.copied(self.header.request).unwrap_or_else(rare);
-        bytes.first_chunk().map_or(-1, |key| i16::from_be_bytes(*key))
+        let shared = self.rare.and_then(|rare| rare.request.as_deref());
+        shared.unwrap_or(self.request).first_chunk().map_or(-1, |key| i16::from_be_bytes(*key))
     }
 
     /// The request itself, in memory of its own.
     pub(crate) fn record(&self) -> Record {
-        let Header { connection, arrived, decided, request, answer, end, .. } = *self.header;
-        let rare = self.rare();
-        let copy = |span| self.copied(span).map(Bytes::copy_from_slice);
-        let request = copy(request).or_else(|| rare?.request.clone()).unwrap_or_default();
-        let shared = || rare.and_then(|rare| rare.answer.clone());
-        let fate = match end {
-            End::Waits => Fate::Waits,
-            End::Answered => {
-                let frame = copy(answer).map(Frame::Whole).or_else(shared);
+        let Self { connection, arrived, decided, .. } = *self;
+        let shared = self.rare.and_then(|rare| rare.request.clone());
+        let fate = match self.end {
+            WAITS => Fate::Waits,
+            NO_ANSWER => Fate::NoAnswer,
+            PEER_GONE => Fate::PeerGone,
+            CLOSED => Fate::Closed(self.rare.map(|rare| rare.reason.clone()).unwrap_or_default()),
+            SHARED => {
+                let frame = self.rare.and_then(|rare| rare.answer.clone());
                 Fate::Answered(frame.expect("what is not copied is shared"))
             }
-            End::NoAnswer => Fate::NoAnswer,
-            End::Closed => Fate::Closed(rare.map(|rare| rare.reason.clone()).unwrap_or_default()),
-            End::PeerGone => Fate::PeerGone,
+            _ => Fate::Answered(Frame::Whole(Bytes::copy_from_slice(self.answer))),
         };
-        let hits = rare.map(|rare| rare.hits.clone()).unwrap_or_default();
-        Record { connection, arrived, decided, request, fate, hits }
-    }
-
-    fn rare(&self) -> Option<&Rare> {
-        self.ring.rare.get(&self.number)
-    }
-
-    fn copied(&self, span: Span) -> Option<&[u8]> {
-        (span.chunk != ELSEWHERE.chunk).then(|| self.ring.copies.get(span))
+        Record {
+            connection,
+            arrived,
+            decided,
+            request: shared.unwrap_or_else(|| Bytes::copy_from_slice(self.request)),
+            fate,
+            hits: self.rare.map(|rare| rare.hits.clone()).unwrap_or_default(),
+        }
     }
 }
 

@@ -99,3 +99,29 @@ fn bytes_that_are_no_request_are_kept_as_they_are() {
         assert!(entry.to_string().ends_with("-> closed: no"), "{entry}");
     }
 }
+
+#[test]
+fn an_answer_that_comes_late_is_found_and_what_is_old_goes_in_its_order() {
+    let mut ring = Ring::default();
+    let waits = ring.push(CONNECTION, at(5), &request(0), None);
+    for _ in 0..2000 {
+        push(&mut ring, 1000, 0);
+    }
+    let late = answer(0);
+    ring.answered(waits, at(40), late.frame_since(Outgoing::default().mark()).unwrap());
+    let answered = entry(&ring, waits);
+    assert_eq!((answered.decision(), answered.took().unwrap().as_millis()), (Decision::Answered, 35));
+    assert_eq!(answered.answer_bytes().unwrap(), &b"answer"[..]);
+    // Of 7 KiB each fewer than 10,000 fit into 16 MiB.
+    for _ in 0..4000 {
+        push(&mut ring, 7000, 0);
+    }
+    let (first, kept) = (ring.forgotten(), ring.since(0).count() as u64);
+    assert_eq!(first + kept, ring.next_number());
+    assert!((2200..2400).contains(&kept), "{kept}");
+    assert_eq!(ring.since(0).next().unwrap().number(), first);
+    assert!(ring.since(0).all(|kept| kept.record().request == request(7000)));
+    // What waited is long forgotten, and nobody minds.
+    ring.decide(waits, at(50), Fate::PeerGone);
+    assert_eq!(ring.since(0).count() as u64, kept);
+}
