@@ -174,7 +174,7 @@ async fn a_broker_that_was_built_without_a_journal_says_so() {
     let broker = MockBroker::builder().journal(false).topic("orders", 2).start().await;
     Raw::connect(broker.bootstrap_servers()).await.call(PRODUCE, 9, write("orders", 0, -1)).await;
     let asked = std::panic::catch_unwind(AssertUnwindSafe(|| broker.journal().count())).expect_err("it panics");
-    assert_eq!(asked.downcast_ref::<&str>(), Some(&"this broker was built without a journal"));
+    assert_eq!(asked.downcast_ref::<String>().map(String::as_str), Some("this broker was built without a journal"));
     assert!(broker.report().contains("the broker was built without a journal"));
 }
 
