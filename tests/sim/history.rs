@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::history_accidents::Trouble;
 use super::history_world::{GROUP, Place, World, feed, read_everything, writer_of};
-use super::simulate;
+use super::{number_of, simulate};
 
 /// In the README's command; CI takes a thousand.
 const SEEDS: u64 = 24;
@@ -28,10 +28,6 @@ struct Ended {
     journal: String,
     /// How many records are committed in the output.
     results: usize,
-}
-
-fn number_of(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
 }
 
 async fn run(seed: u64) -> Ended {
