@@ -1,7 +1,7 @@
 //! The command line of `mockbroker`.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -72,7 +72,7 @@ struct Serve {
     security: String,
     /// Also serve the control address over HTTP: faults, clusters on demand, inspection, for tests in any language
     /// (docs/CONTROL.md). Port 0 takes a free one. The cluster then keeps its last requests.
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", value_parser = address)]
     control: Option<SocketAddr>,
     /// The bearer token that the control address wants. Without one it wants none on loopback, and makes one elsewhere.
     #[arg(long, value_name = "TOKEN", requires = "control")]
@@ -286,6 +286,12 @@ fn clock(text: &str) -> Result<Clock, String> {
         "manual" => Ok(Clock::manual()),
         _ => Err("a clock is real or manual".into()),
     }
+}
+
+/// The first address of a name, or the address itself.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let mut addresses = text.to_socket_addrs().map_err(|error| format!("{error}; say it as in 127.0.0.1:8080"))?;
+    addresses.next().ok_or_else(|| format!("{text} has no address"))
 }
 
 fn security(text: &str) -> Result<String, String> {

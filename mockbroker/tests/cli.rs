@@ -75,6 +75,24 @@ fn serve_prints_one_line_and_answers_on_every_address_in_it() {
     assert_eq!(rest, "", "nothing but READY is on stdout");
 }
 
+#[test]
+fn serve_says_where_its_control_address_is_and_ends_with_its_stdin() {
+    let arguments = ["serve", "--port", "0", "--control", "localhost:0", "--unhelpful", "42", "--until-eof"];
+    let mut child = mockbroker(&arguments).stdin(Stdio::piped()).spawn().expect("it starts");
+    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines().map(|line| line.expect("UTF-8"));
+    assert!(lines.next().is_some_and(|line| line.starts_with("READY ")));
+    let line = lines.next().expect("a second line");
+    let address = line.strip_prefix("CONTROL http://").unwrap_or_else(|| panic!("CONTROL, not {line:?}"));
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    write!(stream, "GET /clusters/main/report HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n")
+        .expect("it reads");
+    let mut report = String::new();
+    stream.read_to_string(&mut report).expect("it answers");
+    assert!(report.starts_with("HTTP/1.1 200") && report.contains("unhelpful by seed 42"), "{report}");
+    drop(child.stdin.take());
+    assert!(child.wait().expect("it ends").success());
+}
+
 fn terminate(child: &Child, signal: &str) {
     let sent = Command::new("kill").args([&format!("-{signal}"), &child.id().to_string()]).status();
     assert!(sent.expect("kill runs").success());
@@ -137,6 +155,12 @@ fn what_has_no_meaning_is_refused_with_what_to_do() {
         (&["--bind", "0.0.0.0", "--port", "0"], "advertised"),
         (&["--advertised", "a:1,b:2", "--port", "0"], "2 advertised"),
         (&["--log", "=="], "--log"),
+        (&["--control", "nowhere"], "127.0.0.1:8080"),
+        (&["--control", "127.0.0.1:70000"], "127.0.0.1:8080"),
+        (&["--control-token", "secret"], "--control"),
+        (&["--clock", "manual"], "--control"),
+        (&["--control", "localhost:0", "--clock", "sideways"], "real or manual"),
+        (&["--unhelpful", "very"], "--unhelpful"),
     ] {
         let sentence = refusal(&[&["serve"], arguments].concat());
         assert!(sentence.contains(named), "{arguments:?}: {sentence}");
