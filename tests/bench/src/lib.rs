@@ -6,6 +6,7 @@ pub mod allocator;
 pub mod client;
 pub mod consume;
 pub mod cycles;
+pub mod exactly_once;
 pub mod exec;
 pub mod groups;
 pub mod load;

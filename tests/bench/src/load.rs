@@ -11,6 +11,11 @@ use crate::statistics::quantile;
 /// Values are cut out of so many random bytes.
 const POOL_BYTES: usize = 1 << 20;
 
+/// Records of a transaction.
+pub const TRANSACTION_RECORDS: u64 = 1_000;
+/// Where [`Direction::Loop`] writes.
+pub const OUTPUT: &str = "bench-output";
+
 /// What a driver does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Direction {
@@ -24,6 +29,10 @@ pub enum Direction {
     Await,
     /// Writes one record to each partition each second.
     Spread,
+    /// Writes in transactions of [`TRANSACTION_RECORDS`].
+    Transact,
+    /// Reads the topic from its beginning, and writes every record to [`OUTPUT`] in such transactions, exactly once.
+    Loop,
 }
 
 /// One run of a client.

@@ -8,7 +8,9 @@ use clap::{Parser, ValueEnum};
 use mockbroker_bench::allocator::Counting;
 use mockbroker_bench::processes::{Programs, repository};
 use mockbroker_bench::report::{self, Row, Verdict};
-use mockbroker_bench::{Effort, client, consume, cycles, exec, groups, machine, memory, produce, transactions};
+use mockbroker_bench::{
+    Effort, client, consume, cycles, exactly_once, exec, groups, machine, memory, produce, transactions,
+};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -43,9 +45,10 @@ enum Figure {
     Groups,
     Transactions,
     Client,
+    ExactlyOnce,
 }
 
-const ORDER: [Figure; 8] = [
+const ORDER: [Figure; 9] = [
     Figure::Cycles,
     Figure::Exec,
     Figure::Produce,
@@ -54,6 +57,7 @@ const ORDER: [Figure; 8] = [
     Figure::Groups,
     Figure::Transactions,
     Figure::Client,
+    Figure::ExactlyOnce,
 ];
 
 fn main() -> ExitCode {
@@ -76,6 +80,7 @@ fn main() -> ExitCode {
             Figure::Groups => groups::run(&programs, effort),
             Figure::Transactions => transactions::run(&programs, effort),
             Figure::Client => client::run(&programs, effort, arguments.kafka),
+            Figure::ExactlyOnce => exactly_once::run(&programs, effort),
         };
         eprint!("{}", report::table(&measured));
         rows.extend(measured);

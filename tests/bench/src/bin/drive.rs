@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use mockbroker_bench::load::{Direction, Load, Run, Stopwatch};
+use mockbroker_bench::load::{Direction, Load, Run, Stopwatch, TRANSACTION_RECORDS};
 use rdkafka::bindings::{
     rd_kafka_consume_batch_queue, rd_kafka_event_destroy, rd_kafka_event_message_next, rd_kafka_message_destroy,
     rd_kafka_message_t, rd_kafka_queue_destroy, rd_kafka_queue_get_consumer, rd_kafka_queue_get_main,
@@ -30,6 +30,8 @@ fn main() {
         Direction::Join => join(&load),
         Direction::Await => one_at_a_time(&load),
         Direction::Spread => spread(&load),
+        Direction::Transact => transact(&load),
+        Direction::Loop => unimplemented!("librdkafka has no such loop"),
     };
     run.print("librdkafka", &rdkafka::util::get_rdkafka_version().1);
 }
@@ -100,6 +102,35 @@ fn produce(load: &Load) -> Run {
         }
     }
     producer.flush(Duration::from_secs(60)).expect("every record is answered");
+    let mut run = clock.stop();
+    (run.records, run.failed) = producer.context().counts();
+    run.bytes = run.records * load.size as u64;
+    run
+}
+
+/// Writes the records in transactions, each of which is committed before the next begins.
+fn transact(load: &Load) -> Run {
+    const LIMIT: Duration = Duration::from_secs(60);
+    let mut config = config(load);
+    config.set("transactional.id", &load.topic).set("linger.ms", "5").set("queue.buffering.max.messages", "500000");
+    let producer: BaseProducer<Deliveries> =
+        config.create_with_context(Deliveries::default()).expect("librdkafka's producer starts");
+    producer.client().fetch_metadata(Some(&load.topic), Duration::from_secs(10)).expect("the broker answers");
+    producer.init_transactions(LIMIT).expect("a producer id");
+    let pool = load.pool();
+
+    let clock = Stopwatch::start();
+    let mut number = 0;
+    while number < load.count {
+        producer.begin_transaction().expect("none is open");
+        for _ in 0..TRANSACTION_RECORDS.min(load.count - number) {
+            let record = BaseRecord::<(), [u8]>::to(&load.topic).payload(&pool[load.value_of(number)]).partition(0);
+            producer.send(record).map_err(|(error, _)| error).expect("there is room");
+            number += 1;
+        }
+        producer.flush(LIMIT).expect("every record is answered");
+        producer.commit_transaction(LIMIT).expect("it is committed");
+    }
     let mut run = clock.stop();
     (run.records, run.failed) = producer.context().counts();
     run.bytes = run.records * load.size as u64;

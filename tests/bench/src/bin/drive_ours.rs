@@ -4,12 +4,14 @@
 //! records was sent after it.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use async_kafka::{Delivery, Kafka, Offset, Producer, Record};
+use async_kafka::{Delivery, IsolationLevel, Kafka, Offset, OffsetReset, Producer, Record};
 use bytes::Bytes;
 use clap::Parser;
-use mockbroker_bench::load::{Direction, Load, Run, Stopwatch};
+use mockbroker_bench::load::{Direction, Load, OUTPUT, Run, Stopwatch, TRANSACTION_RECORDS};
 
 type Result<T> = async_kafka::Result<T>;
 
@@ -27,6 +29,8 @@ fn main() -> Result<()> {
             Direction::Consume => consume(&load).await,
             Direction::Await => one_at_a_time(&load).await,
             Direction::Spread => spread(&load).await,
+            Direction::Loop => exactly_once(&load).await,
+            Direction::Transact => unimplemented!("the loop is what is measured"),
             Direction::Join => unimplemented!("the figure `groups` has its own members"),
         }
     })?;
@@ -82,7 +86,7 @@ async fn produce(load: &Load) -> Result<Run> {
     let clock = Stopwatch::start();
     for number in 0..load.count {
         let value = pool.slice(load.value_of(number));
-        let record = Record::to(std::sync::Arc::clone(&topic)).value(value).partition(load.partition_of(number));
+        let record = Record::to(Arc::clone(&topic)).value(value).partition(load.partition_of(number));
         outcomes.push(producer.send(record).await?).await;
     }
     producer.flush().await?;
@@ -98,7 +102,7 @@ fn counted(run: Run, load: &Load, outcomes: &Outcomes) -> Run {
 async fn one_at_a_time(load: &Load) -> Result<Run> {
     let kafka = connect(load, &[("acks", "all"), ("linger.ms", "0")]).await?;
     let producer = kafka.producer().build().await?;
-    let (pool, topic): (_, std::sync::Arc<str>) = (Bytes::from(load.pool()), load.topic.as_str().into());
+    let (pool, topic): (_, Arc<str>) = (Bytes::from(load.pool()), load.topic.as_str().into());
     let (mut latencies, mut clock) = (Vec::new(), Stopwatch::start());
     for number in 0..load.warm_up() + load.count {
         if number == load.warm_up() {
@@ -106,7 +110,7 @@ async fn one_at_a_time(load: &Load) -> Result<Run> {
             clock = Stopwatch::start();
         }
         let begin = Instant::now();
-        let record = Record::to(std::sync::Arc::clone(&topic)).value(pool.slice(load.value_of(number))).partition(0);
+        let record = Record::to(Arc::clone(&topic)).value(pool.slice(load.value_of(number))).partition(0);
         producer.send(record).await?.await?;
         latencies.push(begin.elapsed());
     }
@@ -116,10 +120,10 @@ async fn one_at_a_time(load: &Load) -> Result<Run> {
 async fn spread(load: &Load) -> Result<Run> {
     let kafka = connect(load, &[("acks", "all"), ("linger.ms", "5")]).await?;
     let producer = kafka.producer().build().await?;
-    let (pool, topic): (_, std::sync::Arc<str>) = (Bytes::from(load.pool()), load.topic.as_str().into());
+    let (pool, topic): (_, Arc<str>) = (Bytes::from(load.pool()), load.topic.as_str().into());
     let send = async |producer: &Producer, number: u64| {
         let value = pool.slice(load.value_of(number));
-        let record = Record::to(std::sync::Arc::clone(&topic)).value(value).partition(load.spread_over(number));
+        let record = Record::to(Arc::clone(&topic)).value(value).partition(load.spread_over(number));
         producer.send(record).await
     };
     let mut outcomes = Outcomes::default();
@@ -165,4 +169,52 @@ async fn consume(load: &Load) -> Result<Run> {
     }
     let times = clock.map(|clock| clock.stop()).unwrap_or_default();
     Ok(Run { wall: times.wall, work: times.work, ..run })
+}
+
+/// What the loop has seen.
+#[derive(Default)]
+struct Seen {
+    clock: OnceLock<Stopwatch>,
+    records: AtomicU64,
+    bytes: AtomicU64,
+    all: tokio::sync::Notify,
+}
+
+/// The clock runs from the first batch to the end of the loop, which is after its last commit.
+async fn exactly_once(load: &Load) -> Result<Run> {
+    let kafka = connect(load, &[("acks", "all"), ("linger.ms", "5")]).await?;
+    kafka.partition_count(OUTPUT).await?;
+    // A new group each time: it begins at the beginning.
+    let group = format!("loop-{:x}", fastrand::u64(..));
+    let input = kafka.consumer(group.as_str()).topics([load.topic.as_str()]).auto_commit_interval(None);
+    let input = input.auto_offset_reset(OffsetReset::Earliest).isolation(IsolationLevel::ReadCommitted).build().await?;
+    let output = kafka.transactional(group).build().await?;
+    let (seen, topic, count): (_, Arc<str>, _) = (Arc::new(Seen::default()), OUTPUT.into(), load.count);
+    let end = Arc::clone(&seen);
+    let ended = kafka
+        .exactly_once(input, output)
+        .transaction_records(TRANSACTION_RECORDS)
+        .until(async move { end.all.notified().await })
+        .for_each_batch(|batch, transaction| {
+            let (seen, topic) = (Arc::clone(&seen), Arc::clone(&topic));
+            async move {
+                seen.clock.get_or_init(Stopwatch::start);
+                let (mut records, mut bytes) = (0, 0);
+                for record in batch.records() {
+                    let value = Bytes::copy_from_slice(record.value().unwrap_or_default());
+                    (records, bytes) = (records + 1, bytes + value.len() as u64);
+                    transaction.send(Record::to(Arc::clone(&topic)).value(value)).await?;
+                }
+                seen.bytes.fetch_add(bytes, Ordering::Relaxed);
+                if seen.records.fetch_add(records, Ordering::Relaxed) + records >= count {
+                    seen.all.notify_one();
+                }
+                Ok::<_, async_kafka::Error>(())
+            }
+        })
+        .await;
+    ended.expect("nothing is in its way");
+    let times = seen.clock.get().map(Stopwatch::stop).unwrap_or_default();
+    let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    Ok(Run { records: of(&seen.records), bytes: of(&seen.bytes), ..times })
 }

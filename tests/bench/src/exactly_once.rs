@@ -1,0 +1,56 @@
+//! Figure `exactly-once`: what exactly once costs. The loop from topic to topic, in transactions of 1,000 records, against this
+//! client's plain idempotent producer, and against librdkafka's transactional producer, which reads nothing.
+//!
+//! All of it on one mockbroker, in batches of 1,000 records of 100 bytes; CPU time is the client's own.
+
+use crate::Effort;
+use crate::load::{OUTPUT, TRANSACTION_RECORDS};
+use crate::pairs::{Measured, measure_client, take};
+use crate::processes::{Client, Programs};
+use crate::report::{Row, Verdict};
+
+const SIZE: &str = "100";
+const RATE_BAR: f64 = 0.8;
+const CPU_BAR: f64 = 1.0;
+
+/// The promises.
+pub fn run(programs: &Programs, effort: Effort) -> Vec<Row> {
+    // What is read stays, what is written goes.
+    let broker = programs.mockbroker(1, &["log.retention.bytes=67108864", "log.segment.bytes=16777216"]);
+    let count = effort.pick("200000", "400000");
+    let batch = format!("batch.num.messages={TRANSACTION_RECORDS}");
+    let drive = |client: Client, what: &str, topic: &str, properties: &[&str]| {
+        let mut arguments = vec![what, "--topic", topic, "--size", SIZE, "--count", count, "--property", &batch];
+        arguments.extend(properties.iter().flat_map(|property| ["--property", property]));
+        measure_client(programs, client, &broker, &arguments)
+    };
+    // librdkafka's asking makes the topics.
+    for topic in ["bench", "plain", OUTPUT] {
+        drive(Client::Librdkafka, "produce", topic, &["enable.idempotence=true"]);
+    }
+    let plain = || drive(Client::Ours, "produce", "plain", &["enable.idempotence=true"]);
+    let looped = || drive(Client::Ours, "loop", "bench", &[]);
+    let theirs = || drive(Client::Librdkafka, "transact", "plain", &[]);
+    drop((theirs(), looped(), plain()));
+
+    let rate = |run: &Measured| run.records_per_second;
+    let work = |run: &Measured| run.work_per_record;
+    let wanted = effort.pick(6, 20);
+    let (to_plain, to_theirs) = (take(wanted, 2, looped, plain), take(wanted, 2, looped, theirs));
+    let (rates, cpu, their_rates) = (to_plain.ratio(rate), to_theirs.ratio(work), to_theirs.ratio(rate));
+    vec![
+        Row::info("exactly-once", "the loop, records", format!("{:.0} k/s", to_plain.first(rate) / 1e3))
+            .against(format!("{:.0} k/s (our idempotent producer)", to_plain.second(rate) / 1e3), rates.to_string())
+            .judged(format!(">= {RATE_BAR}"), Verdict::at_least(rates.median, RATE_BAR))
+            .detail(to_plain.json()),
+        Row::info("exactly-once", "the loop, CPU of a record", format!("{:.0} ns", to_theirs.first(work)))
+            .against(format!("{:.0} ns (librdkafka's transactions)", to_theirs.second(work)), cpu.to_string())
+            .judged(format!("<= {CPU_BAR}"), Verdict::at_most(cpu.median, CPU_BAR))
+            .detail(to_theirs.json()),
+        Row::info("exactly-once", "the loop, records", format!("{:.0} k/s", to_theirs.first(rate) / 1e3)).against(
+            format!("{:.0} k/s (librdkafka's transactions)", to_theirs.second(rate) / 1e3),
+            their_rates.to_string(),
+        ),
+        Row::info("exactly-once", "how it was measured", to_theirs.describe()),
+    ]
+}
