@@ -44,7 +44,7 @@ fn every_length_that_lies_is_survived() {
 }
 
 /// Enough for what surrounds an array not to count.
-const ELEMENTS: usize = 2_000;
+const ELEMENTS: usize = 1_000;
 
 #[test]
 fn an_array_of_the_smallest_elements_stays_within_the_factor() {

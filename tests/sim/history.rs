@@ -16,7 +16,7 @@ use super::history_world::{GROUP, Place, World, feed, read_everything, writer_of
 use super::{number_of, simulate};
 
 /// In the README's command; CI takes a thousand.
-const SEEDS: u64 = 24;
+const SEEDS: u64 = 16;
 /// How long everything may take when the accidents are over, in virtual time.
 const CALM: Duration = Duration::from_secs(1800);
 /// How many lines of the journal are shown; `HISTORY_TAIL` shows more.

@@ -12,7 +12,7 @@ use super::line::Record;
 use super::{number_of, simulate};
 
 /// Twice each. `UNHELPFUL_SEEDS` takes more.
-const SEEDS: u64 = 30;
+const SEEDS: u64 = 20;
 const PARTITIONS: i32 = 4;
 const RECORDS: i32 = 24;
 const TRANSACTIONS: i32 = 6;
