@@ -212,12 +212,17 @@ impl Engine {
             if next > target {
                 break;
             }
-            self.clock.move_to(next);
-            if self.tick() {
-                self.clean();
-            }
+            self.move_to(next);
         }
         self.clock.move_to(target);
+    }
+
+    /// Moves a manual clock to the next deadline, and does what falls due there.
+    fn move_to(&self, deadline: Timestamp) {
+        self.clock.move_to(deadline);
+        if self.tick() {
+            self.clean();
+        }
     }
 
     /// Whether the clock is moved by hand.

@@ -115,10 +115,7 @@ impl Engine {
             if next > target {
                 break;
             }
-            self.clock.move_to(next);
-            if self.tick() {
-                self.clean();
-            }
+            self.move_to(next);
         }
         self.clock.move_to(target);
         self.settle().await;
