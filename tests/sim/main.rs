@@ -7,7 +7,7 @@
 //! - `time`: what takes long takes no time.
 //! - `isolation`: a leader that is cut off, and transactions.
 //! - `unhelpful`: the same with the legal adversary, for producers, groups and transactions.
-//! - `line`: what passes between client and broker, recorded.
+//! - `line`: what passes between client and broker, recorded. `numbers`: what is written and read, and judged.
 
 mod assignment;
 mod determinism;
@@ -16,6 +16,7 @@ mod history_accidents;
 mod history_world;
 mod isolation;
 mod line;
+mod numbers;
 mod time;
 mod unhelpful;
 

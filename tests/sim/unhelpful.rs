@@ -1,24 +1,21 @@
 //! The legal adversary: the cluster is as unhelpful as Kafka may be, and whoever is right stays right; and it is so by its seed.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use async_kafka::{IsolationLevel, Kafka, Offset, OffsetReset, Record as NewRecord, Timestamp};
+use async_kafka::{IsolationLevel, Kafka, Offset, Record as NewRecord, Timestamp};
 use mockbroker::{Clock, MockBroker};
-use tokio::sync::Mutex;
 
 use super::line::Record;
+use super::numbers::{Group, PARTITIONS, START_MS, numbered};
 use super::{number_of, simulate};
 
 /// Twice each. `UNHELPFUL_SEEDS` takes more.
 const SEEDS: u64 = 20;
-const PARTITIONS: i32 = 4;
 const RECORDS: i32 = 24;
 const TRANSACTIONS: i32 = 6;
 /// Beyond this the run is stuck. It is virtual time.
 const LIMIT: Duration = Duration::from_secs(3600);
-const START_MS: i64 = 1_800_000_000_000;
 
 #[test]
 fn an_adversary_does_the_same_twice_and_breaks_nobody() {
@@ -78,26 +75,11 @@ async fn run(seed: u64) -> String {
 
 /// Nothing that was acknowledged is lost, doubled or out of order, and each record is read.
 async fn produced_and_read(kafka: &Kafka, seed: u64) {
-    let read: Arc<Mutex<BTreeMap<i32, BTreeMap<i64, i32>>>> = Arc::default();
-    let mut tasks = Vec::new();
-    for _ in 0..2 {
-        let consumer = kafka.consumer("g").topics(["t"]).auto_offset_reset(OffsetReset::Earliest);
-        let (consumer, read) = (consumer.build().await.expect("valid settings"), Arc::clone(&read));
-        tasks.push(tokio::spawn(async move {
-            while let Ok(Some(record)) = consumer.recv().await {
-                let number = String::from_utf8(record.value().expect("a value").to_vec()).expect("text");
-                let number = number.parse().expect("a number");
-                let before = read.lock().await.entry(record.partition()).or_default().insert(record.offset(), number);
-                assert!(before.is_none_or(|before| before == number), "two records at one offset");
-            }
-        }));
-    }
+    let group = Group::begin(kafka).await;
     let producer = kafka.producer().build().await.expect("valid settings");
     let mut deliveries = Vec::new();
     for number in 0..RECORDS {
-        let to = NewRecord::to("t").partition(number % PARTITIONS).value(number.to_string());
-        let to = to.timestamp(Timestamp::from(START_MS + i64::from(number)));
-        deliveries.push(producer.send(to).await.expect("room"));
+        deliveries.push(producer.send(numbered(number)).await.expect("room"));
         if number % 8 == 0 {
             tokio::time::sleep(Duration::from_secs(7)).await;
         }
@@ -105,14 +87,8 @@ async fn produced_and_read(kafka: &Kafka, seed: u64) {
     for delivery in deliveries {
         delivery.await.expect("acknowledged");
     }
-    while read.lock().await.values().map(BTreeMap::len).sum::<usize>() < RECORDS as usize {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    for (partition, numbers) in &*read.lock().await {
-        let wrote: Vec<_> = (0..RECORDS).filter(|number| number % PARTITIONS == *partition).collect();
-        assert_eq!(numbers.values().copied().collect::<Vec<_>>(), wrote, "seed {seed}, partition {partition}");
-    }
-    tasks.iter().for_each(tokio::task::JoinHandle::abort);
+    group.reads(RECORDS).await;
+    group.assert_in_order(RECORDS, seed).await;
 }
 
 /// What is committed is there once, what is aborted is not.
