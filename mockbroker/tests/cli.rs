@@ -51,8 +51,7 @@ fn refusal(arguments: &[&str]) -> String {
 /// An ApiVersions v0 request, by hand: key 18, version 0, correlation id 7, null client id.
 const API_VERSIONS: [u8; 14] = [0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 7, 0xff, 0xff];
 
-fn api_versions(address: &str) -> Vec<u8> {
-    let mut stream = TcpStream::connect(address).expect("it listens");
+fn api_versions(stream: &mut TcpStream) -> Vec<u8> {
     stream.write_all(&API_VERSIONS).expect("it reads");
     let mut length = [0; 4];
     stream.read_exact(&mut length).expect("it answers");
@@ -66,7 +65,7 @@ fn serve_prints_one_line_and_answers_on_every_address_in_it() {
     let mut serve = serve(&["--brokers", "3"]);
     assert_eq!(serve.addresses.len(), 3);
     for address in &serve.addresses {
-        let answer = api_versions(address);
+        let answer = api_versions(&mut TcpStream::connect(address).expect("it listens"));
         assert_eq!(answer[..6], [0, 0, 0, 7, 0, 0], "correlation id and no error");
     }
     terminate(&serve.child, "TERM");
@@ -103,6 +102,8 @@ fn serve_ends_cleanly_on_sigterm_and_sigint_with_clients_connected() {
     for signal in ["TERM", "INT"] {
         let mut serve = serve(&[]);
         let mut client = TcpStream::connect(&serve.addresses[0]).expect("it listens");
+        // Until it is answered the connection may still wait to be accepted, and the kernel resets such a one.
+        api_versions(&mut client);
         terminate(&serve.child, signal);
         assert!(serve.child.wait().expect("it ends").success(), "SIG{signal}");
         assert_eq!(client.read(&mut [0; 1]).expect("a clean end"), 0);
@@ -124,7 +125,8 @@ fn apis_prints_the_table_that_api_versions_answers() {
         })
         .collect();
     assert!(rows.len() >= 15, "{table}");
-    let answer = api_versions(&serve(&[]).addresses[0]);
+    let mut stream = TcpStream::connect(&serve(&[]).addresses[0]).expect("it listens");
+    let answer = api_versions(&mut stream);
     let count = u32::from_be_bytes(answer[6..10].try_into().expect("four bytes")) as usize;
     assert_eq!((count, &answer[10..]), (rows.len(), &rows.concat()[..]));
 }
