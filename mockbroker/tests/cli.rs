@@ -125,8 +125,8 @@ fn apis_prints_the_table_that_api_versions_answers() {
         })
         .collect();
     assert!(rows.len() >= 15, "{table}");
-    let mut stream = TcpStream::connect(&serve(&[]).addresses[0]).expect("it listens");
-    let answer = api_versions(&mut stream);
+    let serve = serve(&[]);
+    let answer = api_versions(&mut TcpStream::connect(&serve.addresses[0]).expect("it listens"));
     let count = u32::from_be_bytes(answer[6..10].try_into().expect("four bytes")) as usize;
     assert_eq!((count, &answer[10..]), (rows.len(), &rows.concat()[..]));
 }
