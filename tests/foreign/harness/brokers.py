@@ -4,16 +4,33 @@ import contextlib
 import pathlib
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
 
 
+@dataclass(frozen=True)
+class Broker:
+    """Where it listens; a mock that was started here can also be asked what happened."""
+    bootstrap: str
+    control: str | None = None
+
+    def requests(self, group: str) -> list[str]:
+        """The requests that named the group, a line each, as far back as the journal goes."""
+        if self.control is None:
+            return []
+        with urllib.request.urlopen(f"{self.control}/clusters/main/journal/text?group={group}") as answer:
+            return answer.read().decode().splitlines()
+
+
 @contextlib.contextmanager
-def broker(arguments: argparse.Namespace, options: Sequence[str] = ()) -> Iterator[str]:
-    """The bootstrap servers. What is started here, with options that Kafka and mock share, is stopped here."""
+def broker(arguments: argparse.Namespace, options: Sequence[str] = (),
+           journal: bool = False) -> Iterator[Broker]:
+    """What is started here, with options that Kafka and mock share, is stopped here."""
     if arguments.bootstrap:
-        yield arguments.bootstrap
+        yield Broker(arguments.bootstrap)
         return
     if arguments.real:
         command = [REPOSITORY / "tests" / "real-kafka" / "real-kafka", "serve"]
@@ -21,6 +38,7 @@ def broker(arguments: argparse.Namespace, options: Sequence[str] = ()) -> Iterat
         profile = ["--release"] if arguments.release else []
         subprocess.run(["cargo", "build", "--quiet", *profile, "-p", "mockbroker"], cwd=REPOSITORY, check=True)
         command = ["cargo", "run", "--quiet", *profile, "-p", "mockbroker", "--", "serve", "--port", "0"]
+        command += ["--control", "127.0.0.1:0"] if journal else []
     # The records bear timestamps of 2024: any Kafka whose retention is seven days deletes them at its next pass.
     command += ["--brokers", str(arguments.brokers), "--property", "log.retention.ms=-1", *options]
     with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as process:
@@ -28,6 +46,7 @@ def broker(arguments: argparse.Namespace, options: Sequence[str] = ()) -> Iterat
             ready = process.stdout.readline().split()
             if ready[:1] != ["READY"]:
                 sys.exit(f"the broker did not start: {' '.join(map(str, command))}")
-            yield ready[1]
+            control = process.stdout.readline().split()[1] if "--control" in command else None
+            yield Broker(ready[1], control)
         finally:
             process.terminate()

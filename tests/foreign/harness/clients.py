@@ -11,7 +11,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 
-from . import install
+from . import brokers, install
 
 # A driver that neither ends nor gives up by itself.
 LIMIT_SECONDS = 90
@@ -87,10 +87,14 @@ class Job:
 @dataclass(frozen=True)
 class World:
     """Where everything is in this run."""
-    bootstrap: str
+    broker: brokers.Broker
     home: pathlib.Path
     directory: pathlib.Path
     groups: bool
+
+    @property
+    def bootstrap(self) -> str:
+        return self.broker.bootstrap
 
     def drive(self, client: Client, what: str, jobs: list[Job], partition: int | None = 0) -> str | None:
         """Runs the driver over the jobs. None, or the end of what it said when it failed."""

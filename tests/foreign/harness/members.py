@@ -12,6 +12,9 @@ from . import clients
 WAIT_SECONDS = 40
 # How long a member that was killed is waited for. With the consumer protocol the broker says it (`rebalance.OPTIONS`).
 SESSION_MS = 6_000
+# Of what is told of a group that did not do what was waited for.
+STORY_EVENTS = 5
+STORY_REQUESTS = 80
 
 
 class Wrong(Exception):
@@ -134,7 +137,7 @@ class Group:
             if self.changed.wait_for(lambda: is_so() or self.dead(), seconds) and is_so():
                 return
             owned = {member.name: member.owns for member in self.alive}
-            raise Wrong(f"waited for {what}; owned is {owned}, dead {self.dead()}; {self.last_words()}")
+            raise Wrong(f"waited for {what}; owned is {owned}, dead {self.dead()}; {self.last_words()}\n{self.story()}")
 
     def wait_balanced(self, *members: Member) -> None:
         """Until the members own all partitions, each its share, no partition twice."""
@@ -152,6 +155,12 @@ class Group:
         self.errors.flush()
         with open(self.errors.name, errors="replace") as said:
             return said.read()[-600:].strip()
+
+    def story(self) -> str:
+        """The last that each member said, and the last requests of the group as far as the broker can be asked for them."""
+        lines = [f"  {member.name} at {event['at']:.0f}: {json.dumps(event)}" for member in self.alive
+                 for event in [event for teller, event in self.events if teller is member][-STORY_EVENTS:]]
+        return "\n".join(lines + [f"  {line}" for line in self.world.broker.requests(self.group_id)[-STORY_REQUESTS:]])
 
     def end(self) -> None:
         for member in list(self.alive):

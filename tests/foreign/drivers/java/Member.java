@@ -30,9 +30,12 @@ public final class Member {
         CountDownLatch leaving = leaving();
         String topic = given.get("--topic");
         try (var consumer = new KafkaConsumer<>(settings(given), new ByteArrayDeserializer(), new ByteArrayDeserializer())) {
-            consumer.subscribe(List.of(topic), new Listener());
+            // What was read and is not committed: a refused commit is tried again while the partition stays, as it does in
+            // a cooperative rebalance. Maybe nothing comes after it that would commit it along.
+            Map<TopicPartition, OffsetAndMetadata> pending = new HashMap<>();
+            consumer.subscribe(List.of(topic), new Listener(pending));
             while (leaving.getCount() > 0) {
-                work(consumer);
+                work(consumer, pending);
             }
         }
         say("\"left\":true");
@@ -56,23 +59,23 @@ public final class Member {
         return settings;
     }
 
-    private static void work(KafkaConsumer<byte[], byte[]> consumer) {
+    private static void work(KafkaConsumer<byte[], byte[]> consumer, Map<TopicPartition, OffsetAndMetadata> pending) {
         var records = consumer.poll(Duration.ofMillis(100));
-        Map<TopicPartition, OffsetAndMetadata> offsets = new HashMap<>();
         for (TopicPartition partition : records.partitions()) {
             var read = records.records(partition);
             long first = read.get(0).offset();
             long last = read.get(read.size() - 1).offset();
             say("\"read\":[" + partition.partition() + "," + first + "," + last + "]");
-            offsets.put(partition, new OffsetAndMetadata(last + 1));
+            pending.put(partition, new OffsetAndMetadata(last + 1));
         }
-        if (offsets.isEmpty()) {
+        if (pending.isEmpty()) {
             return;
         }
         try {
-            consumer.commitSync(offsets);
-            offsets.forEach((partition, offset) ->
+            consumer.commitSync(pending);
+            pending.forEach((partition, offset) ->
                 say("\"committed\":[" + partition.partition() + "," + offset.offset() + "]"));
+            pending.clear();
         } catch (KafkaException error) {
             say("\"refused\":\"" + error.getClass().getSimpleName() + "\"");
         }
@@ -100,6 +103,11 @@ public final class Member {
 
     private static final class Listener implements ConsumerRebalanceListener {
         private final TreeSet<Integer> owned = new TreeSet<>();
+        private final Map<TopicPartition, OffsetAndMetadata> pending;
+
+        Listener(Map<TopicPartition, OffsetAndMetadata> pending) {
+            this.pending = pending;
+        }
 
         @Override
         public void onPartitionsAssigned(Collection<TopicPartition> partitions) {
@@ -110,6 +118,7 @@ public final class Member {
         @Override
         public void onPartitionsRevoked(Collection<TopicPartition> partitions) {
             partitions.forEach(partition -> owned.remove(partition.partition()));
+            pending.keySet().removeAll(partitions);
             tell();
         }
 

@@ -20,15 +20,19 @@ def main() -> None:
     consumer = Consumer(settings)
     owned: set[int] = set()
     progress = member.Progress()
+    # What was read and is not committed: a refused commit is tried again while the partition stays, as it does in a
+    # cooperative rebalance. Maybe nothing comes after it that would commit it along.
+    pending: dict[int, int] = {}
 
     def commit() -> None:
-        offsets = progress.take()
-        if not offsets:
+        pending.update(progress.take())
+        if not pending:
             return
-        wanted = [TopicPartition(given.topic, partition, offset) for partition, offset in offsets.items()]
+        wanted = [TopicPartition(given.topic, partition, offset) for partition, offset in pending.items()]
         try:
             for done in consumer.commit(offsets=wanted, asynchronous=False):
                 if done.error is None:
+                    del pending[done.partition]
                     member.say(committed=[done.partition, done.offset])
                 else:
                     member.say(refused=str(done.error))
@@ -41,12 +45,16 @@ def main() -> None:
 
     def on_revoke(_consumer, partitions) -> None:
         commit()
-        owned.difference_update(each.partition for each in partitions)
-        member.say(owns=sorted(owned))
+        drop(partitions)
 
     def on_lost(_consumer, partitions) -> None:
-        progress.take()
-        owned.difference_update(each.partition for each in partitions)
+        pending.update(progress.take())
+        drop(partitions)
+
+    def drop(partitions) -> None:
+        for each in partitions:
+            owned.discard(each.partition)
+            pending.pop(each.partition, None)
         member.say(owns=sorted(owned))
 
     consumer.subscribe([given.topic], on_assign=on_assign, on_revoke=on_revoke, on_lost=on_lost)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"sort"
 	"time"
 
@@ -61,33 +62,42 @@ func member() {
 		<-leaving
 		cancel()
 	}()
+	var pending []*kgo.Record
 	for ctx.Err() == nil {
-		work(ctx, client)
+		pending = work(ctx, client, owned, pending)
 		client.AllowRebalance()
 	}
 	client.CloseAllowingRebalance()
 	interchange.Left()
 }
 
-func work(ctx context.Context, client *kgo.Client) {
-	fetches := client.PollRecords(ctx, 200)
-	var records []*kgo.Record
-	next := map[int32]int64{}
+// work reads and commits. It returns what was read and is not committed: a refused commit is tried again while the partition
+// stays, as it does in a cooperative rebalance. Maybe nothing comes after it that would commit it along.
+func work(ctx context.Context, client *kgo.Client, owned owned, pending []*kgo.Record) []*kgo.Record {
+	limit, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+	fetches := client.PollRecords(limit, 200)
+	cancel()
+	pending = slices.DeleteFunc(pending, func(record *kgo.Record) bool { return !owned[record.Partition] })
 	fetches.EachPartition(func(partition kgo.FetchTopicPartition) {
 		if count := len(partition.Records); count > 0 {
 			first, last := partition.Records[0].Offset, partition.Records[count-1].Offset
 			interchange.WasGiven(int(partition.Partition), first, last)
-			records, next[partition.Partition] = append(records, partition.Records...), last+1
+			pending = append(pending, partition.Records...)
 		}
 	})
-	if len(records) == 0 {
-		return
+	if len(pending) == 0 {
+		return nil
 	}
-	if err := client.CommitRecords(context.Background(), records...); err != nil {
+	if err := client.CommitRecords(context.Background(), pending...); err != nil {
 		interchange.Refused(err)
-		return
+		return pending
+	}
+	next := map[int32]int64{}
+	for _, record := range pending {
+		next[record.Partition] = record.Offset + 1
 	}
 	for partition, offset := range next {
 		interchange.Committed(int(partition), offset)
 	}
+	return nil
 }
