@@ -7,6 +7,7 @@
 //! - `fixtures`: every fixture is used and explained
 //! - `manifests`: versions are in the root manifest only
 //! - `named`: tests that a page names are there
+//! - `tables`: what two READMEs tell is the same, and all of it
 //! - `checks`: the justfile and `.ci/run` are one list
 //!
 //! Every rule is a function from sources to findings, and is tried on a small bad sample as well: a rule that cannot fail
@@ -20,6 +21,7 @@ mod manifests;
 mod named;
 mod sizes;
 mod source;
+mod tables;
 mod words;
 
 use source::Finding;
