@@ -2,8 +2,10 @@
 import argparse
 import contextlib
 import pathlib
+import re
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,8 +23,17 @@ class Broker:
         """The requests that named the group, a line each, as far back as the journal goes."""
         if self.control is None:
             return []
-        with urllib.request.urlopen(f"{self.control}/clusters/main/journal/text?group={group}") as answer:
-            return answer.read().decode().splitlines()
+        ask, since = f"{self.control}/clusters/main/journal/text?group={group}", 0
+        while True:
+            try:
+                with urllib.request.urlopen(f"{ask}&since={since}") as answer:
+                    return answer.read().decode().splitlines()
+            except urllib.error.HTTPError as refused:
+                forgotten = re.search(r"the first (\d+) requests are forgotten", refused.read().decode())
+                if forgotten is None:
+                    raise
+                # More may be forgotten until it is asked again.
+                since = int(forgotten[1]) + 100
 
 
 @contextlib.contextmanager
