@@ -71,7 +71,7 @@ leaders-kafka:
 
 # TLS and logins of the client, against a real Kafka with a listener for each.
 security-kafka:
-    tests/real-kafka/real-kafka exec --user app:app-secret --property connections.max.reauth.ms=1500 --listener SASL:SASL_PLAINTEXT --listener TLS:SSL --listener SASL_TLS:SASL_SSL --listener MUTUAL:SSL:broker:required --listener WRONG_NAME:SSL:broker_wrong_name --listener EXPIRED:SSL:broker_expired -- cargo test -p system-tests --test security
+    tests/real-kafka/real-kafka exec --user app:app-secret --property connections.max.reauth.ms=1500 --property authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer --property super.users=User:ANONYMOUS --property allow.everyone.if.no.acl.found=true --listener SASL:SASL_PLAINTEXT --listener TLS:SSL --listener SASL_TLS:SASL_SSL --listener MUTUAL:SSL:broker:required --listener WRONG_NAME:SSL:broker_wrong_name --listener EXPIRED:SSL:broker_expired -- cargo test -p system-tests --test security
 
 # Client and mock together.
 system:

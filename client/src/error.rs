@@ -101,7 +101,7 @@ pub enum Error {
     },
 
     /// The broker and this client have no version of an API in common.
-    #[error("{address} offers {api} v{broker_min}-v{broker_max}, this client speaks v{client_min}-v{client_max}")]
+    #[error("{address} {}, this client speaks v{client_min}-v{client_max}", Offer { api, min: *broker_min, max: *broker_max })]
     UnsupportedVersion {
         /// The host and port of the broker.
         address: Arc<str>,
@@ -379,6 +379,25 @@ impl fmt::Display for Written {
             Self::NotWritten => "not written",
             Self::MaybeWritten => "maybe written",
         })
+    }
+}
+
+/// Prints what a broker has of an API.
+struct Offer {
+    api: &'static str,
+    min: i16,
+    max: i16,
+}
+
+impl fmt::Display for Offer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { api, min, max } = self;
+        match max {
+            ..0 => {
+                write!(formatter, "does not offer {api}: it needs a newer broker, or one on which it is switched on")
+            }
+            _ => write!(formatter, "offers {api} v{min}-v{max}"),
+        }
     }
 }
 

@@ -5,13 +5,17 @@
 
 #[cfg(feature = "sasl")]
 mod sasl;
+#[cfg(feature = "sasl")]
+mod scram;
 #[cfg(feature = "tls")]
 mod tls;
 
 #[cfg(feature = "sasl")]
-pub(crate) use self::sasl::{Credentials, ScramHash};
+pub(crate) use self::sasl::Credentials;
 #[cfg(feature = "sasl")]
 pub use self::sasl::{OAuthToken, Sasl};
+#[cfg(feature = "sasl")]
+pub use self::scram::ScramMechanism;
 #[cfg(feature = "tls")]
 pub use self::tls::Tls;
 #[cfg(feature = "tls")]

@@ -111,3 +111,13 @@ pub async fn eventually(what: &str, is_so: impl Fn() -> bool) {
     };
     assert!(tokio::time::timeout(PATIENCE, wait).await.is_ok(), "waited {PATIENCE:?} until {what}");
 }
+
+/// Asks again until it is so: nodes of a real Kafka learn of changes a moment later.
+pub async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
+    let wait = async {
+        while !is_so().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    assert!(tokio::time::timeout(PATIENCE, wait).await.is_ok(), "waited {PATIENCE:?} until {what}");
+}

@@ -1,11 +1,14 @@
-//! TLS and logins of the client against a real Kafka: what comes through, and what is said when it does not.
+//! TLS and logins of the client against a real Kafka: what comes through, and what is said when it does not; and who may do
+//! what there.
 //!
-//! `just security-kafka` starts a Kafka with the listeners that these tests name, by the certificates of fixtures/tls, and
-//! with sessions of a second and a half. Without one each test says that it was skipped: the client's own tests in
+//! `just security-kafka` starts a Kafka with the listeners that these tests name, by the certificates of fixtures/tls, with
+//! sessions of a second and a half, and with an authorizer that denies only what an ACL is about: whoever logs in nowhere
+//! (`User:ANONYMOUS`, the brokers' own listener) may do everything. Without one each test says that it was skipped: the client's own tests in
 //! `client/src/conn/tests` have the same handshakes against scripted brokers.
 
 #![expect(clippy::unwrap_used, reason = "a test panics when it fails")]
 
+mod access;
 mod refusals;
 
 use std::{

@@ -11,6 +11,7 @@ use async_kafka::admin::{
 };
 use async_kafka::{Admin, Backoff, Error, ErrorCode, IsolationLevel, Kafka, Record, Result, Timestamp, TopicPartition};
 use mockbroker::{ApiKey, Fault, MockBroker, on};
+pub(crate) use system_tests::world::until;
 use system_tests::world::{Broker, unique};
 
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
@@ -50,16 +51,6 @@ impl World {
         }
         producer.close(LIMIT).await.expect("closed");
     }
-}
-
-/// Asks again until it is so: nodes of a real Kafka learn of changes a moment later.
-pub(crate) async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
-    let wait = async {
-        while !is_so().await {
-            tokio::task::yield_now().await;
-        }
-    };
-    assert!(tokio::time::timeout(LIMIT, wait).await.is_ok(), "waited {LIMIT:?} until {what}");
 }
 
 pub(crate) fn code<T: std::fmt::Debug>(result: &Result<T>) -> ErrorCode {

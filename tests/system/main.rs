@@ -1,7 +1,7 @@
 //! Target `system`: what a user of the crates would notice.
 //!
 //! - `accidents`: what each accident does to a naive program, and not to ours.
-//! - `admin`, `admin_groups`: the admin client, resource by resource.
+//! - `admin`, `admin_access`, `admin_groups`: the admin client, resource by resource.
 //! - `exactly_once`: the loop from topics to topics, when something goes wrong in it.
 //! - `capture`: the journal as a file for Wireshark.
 //! - `client`: client and broker together.
@@ -37,6 +37,7 @@
 
 mod accidents;
 mod admin;
+mod admin_access;
 mod admin_groups;
 mod capture;
 mod client;

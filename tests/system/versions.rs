@@ -6,7 +6,8 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use async_kafka::{Compression, Kafka, KafkaBuilder, Offset, OffsetReset, Record};
+use async_kafka::admin::{ScramChange, ScramMechanism};
+use async_kafka::{Compression, Error, Kafka, KafkaBuilder, Offset, OffsetReset, Record};
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::ApiVersionsResponse;
 use kafka_protocol::protocol::{Decodable, Encodable};
@@ -156,4 +157,20 @@ async fn the_client_speaks_with_a_kafka_of_2_1() {
         let highest = if key == API_VERSIONS { 0 } else { offered[&key].1 };
         assert_eq!(version, highest, "API {key}: the highest that both have, and v0 after a refusal");
     }
+}
+
+#[tokio::test]
+async fn what_a_broker_does_not_offer_is_refused_at_once_and_says_what_it_needs() {
+    if Broker::real().is_some() {
+        return;
+    }
+    let mock = MockBroker::start().await;
+    let kafka = through_an_old_broker(&mock, &Seen::default()).connect().await.expect("a broker");
+    let error = kafka.admin().list_scram_credentials().await.expect_err("it came with Kafka 2.7");
+    assert!(matches!(error, Error::UnsupportedVersion { broker_max: -1, .. }), "{error:?}");
+    let words = error.to_string();
+    assert!(words.contains("does not offer DescribeUserScramCredentials: it needs a newer broker"), "{words}");
+    let change = ScramChange::delete("somebody", ScramMechanism::Sha256);
+    let altered = kafka.admin().alter_scram_credentials([change]).await;
+    assert!(matches!(altered["somebody"], Err(Error::UnsupportedVersion { .. })), "{altered:?}");
 }

@@ -109,7 +109,7 @@ const CLIENT: Arrows = &[
         &["batch", "cluster", "codes", "config", "error", "metrics", "planted", "progress", "record", "retry", "wire"],
     ),
     ("consumer", &["batch", "cluster", "codes", "config", "error", "progress", "record", "retry", "store", "wire"]),
-    ("admin", &["cluster", "codes", "config", "error", "record", "retry", "wire"]),
+    ("admin", &["cluster", "codes", "config", "error", "record", "retry", "security", "wire"]),
     ("exactly_once", &["consumer", "error", "planted", "producer", "progress", "record", "retry"]),
     ("planted", &[]),
     ("properties", &["config", "error", "producer", "record", "security"]),

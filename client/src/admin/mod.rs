@@ -1,9 +1,10 @@
-//! Administration: topics, configs, groups, transactions, partitions, quotas and features.
+//! Administration: topics, configs, groups, transactions, partitions, quotas, features, ACLs and credentials.
 //!
 //! Every call is about resources and answers for each of them. `ask` sends what is asked to the node that has to answer
 //! it, once for all the resources that a node answers for, and again for those whose answer says that it may come later.
 //! The other files say requests and read answers; they know nothing of nodes.
 
+mod acls;
 mod ask;
 mod cluster;
 mod configs;
@@ -13,6 +14,8 @@ mod log_dirs;
 mod offsets;
 mod partitions;
 mod quotas;
+#[cfg(feature = "sasl")]
+mod scram;
 mod topics;
 mod transactions;
 
@@ -20,7 +23,10 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use kafka_protocol::{messages::TopicName, protocol::StrBytes};
 
+#[cfg(feature = "sasl")]
+pub use self::scram::{ScramChange, ScramCredential};
 pub use self::{
+    acls::{Acl, AclFilter, AclOperation, AclPermission, AclResource, PatternType, ResourceType},
     cluster::{ClusterDescription, FeatureChange, FeatureUpgrade, Features, NodeDescription},
     configs::{ConfigChange, ConfigEntry, ConfigResource, ConfigSource, ConfigSynonym},
     group_offsets::GroupOffset,
@@ -37,6 +43,8 @@ pub use self::{
         TransactionState,
     },
 };
+#[cfg(feature = "sasl")]
+pub use crate::security::ScramMechanism;
 use crate::{
     cluster::{Cluster, Lane},
     codes::ErrorCode,

@@ -15,7 +15,7 @@ use super::{Line, scram};
 use crate::{
     codes::ErrorCode,
     error::{Error, Result},
-    security::{Credentials, OAuthToken, Sasl, ScramHash},
+    security::{Credentials, OAuthToken, Sasl, ScramMechanism},
     wire::versions::{Api, BrokerVersions},
 };
 
@@ -71,7 +71,7 @@ impl Login {
         }
     }
 
-    async fn scram(&self, hash: ScramHash, user: &str, password: &Arc<str>) -> Result<SaslAuthenticateResponse> {
+    async fn scram(&self, hash: ScramMechanism, user: &str, password: &Arc<str>) -> Result<SaslAuthenticateResponse> {
         let first = scram::ClientFirst::new(hash, user, nonce()?);
         let answer = self.send(first.message()).await?;
         let challenge = first.challenged(&answer.auth_bytes).map_err(|problem| self.refused(problem))?;

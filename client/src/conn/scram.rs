@@ -10,24 +10,21 @@
 //! There is no channel binding and no SASLprep, as in Kafka (`ScramSaslClient`, `ScramFormatter.normalize`).
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
-use hmac::{Hmac, Mac};
-use sha2::{Digest, Sha256, Sha512};
 
-use crate::security::ScramHash;
+use crate::security::ScramMechanism;
 
 /// The header that says that there is no channel binding, and how it is repeated in base64.
 const GS2_HEADER: &str = "n,,";
 const CHANNEL_BINDING: &str = "c=biws";
 
-/// Kafka's least for both hashes (`ScramMechanism`). Less makes a stolen conversation cheap to search.
-const MIN_ITERATIONS: u32 = 4096;
-/// Kafka creates no more than 16384 (`ScramMechanism`). Others may, but a broker must not take our processor for hours.
+const MIN_ITERATIONS: u32 = ScramMechanism::MIN_ITERATIONS;
+/// Kafka creates fewer ([`ScramMechanism::MAX_ITERATIONS`]). Others may, but a broker must not take our processor for hours.
 const MAX_ITERATIONS: u32 = 1 << 20;
 
 /// A conversation of which the first message was sent.
 #[derive(Debug)]
 pub(crate) struct ClientFirst {
-    hash: ScramHash,
+    hash: ScramMechanism,
     nonce: String,
     bare: String,
 }
@@ -35,7 +32,7 @@ pub(crate) struct ClientFirst {
 /// The server's first message, checked. Deriving the keys takes milliseconds.
 #[derive(Debug)]
 pub(crate) struct Challenge {
-    hash: ScramHash,
+    hash: ScramMechanism,
     /// `client-first-bare , server-first , client-final-without-proof` (RFC 5802, section 3).
     auth_message: String,
     without_proof: String,
@@ -47,14 +44,14 @@ pub(crate) struct Challenge {
 #[derive(Debug)]
 pub(crate) struct ClientFinal {
     pub(crate) message: String,
-    hash: ScramHash,
+    hash: ScramMechanism,
     server_key: Vec<u8>,
     auth_message: String,
 }
 
 impl ClientFirst {
     /// `nonce` is printable and has no comma.
-    pub(crate) fn new(hash: ScramHash, user: &str, nonce: String) -> Self {
+    pub(crate) fn new(hash: ScramMechanism, user: &str, nonce: String) -> Self {
         let user = user.replace('=', "=3D").replace(',', "=2C");
         Self { hash, bare: format!("n={user},r={nonce}"), nonce }
     }
@@ -120,44 +117,6 @@ impl ClientFinal {
     }
 }
 
-impl ScramHash {
-    fn digest(self, bytes: &[u8]) -> Vec<u8> {
-        match self {
-            Self::Sha256 => Sha256::digest(bytes).to_vec(),
-            Self::Sha512 => Sha512::digest(bytes).to_vec(),
-        }
-    }
-
-    fn hmac(self, key: &[u8], bytes: &[u8]) -> Vec<u8> {
-        match self {
-            Self::Sha256 => keyed::<Hmac<Sha256>>(key, bytes).finalize().into_bytes().to_vec(),
-            Self::Sha512 => keyed::<Hmac<Sha512>>(key, bytes).finalize().into_bytes().to_vec(),
-        }
-    }
-
-    /// Whether `tag` is the HMAC, in a time that does not tell where it differs.
-    fn is_hmac(self, key: &[u8], bytes: &[u8], tag: &[u8]) -> bool {
-        match self {
-            Self::Sha256 => keyed::<Hmac<Sha256>>(key, bytes).verify_slice(tag).is_ok(),
-            Self::Sha512 => keyed::<Hmac<Sha512>>(key, bytes).verify_slice(tag).is_ok(),
-        }
-    }
-
-    /// `Hi(password, salt, i)`, which is PBKDF2 with one block.
-    fn salted(self, password: &[u8], salt: &[u8], iterations: u32) -> Vec<u8> {
-        match self {
-            Self::Sha256 => pbkdf2::pbkdf2_hmac_array::<Sha256, 32>(password, salt, iterations).to_vec(),
-            Self::Sha512 => pbkdf2::pbkdf2_hmac_array::<Sha512, 64>(password, salt, iterations).to_vec(),
-        }
-    }
-}
-
-fn keyed<M: Mac + hmac::digest::KeyInit>(key: &[u8], bytes: &[u8]) -> M {
-    let mut mac = <M as Mac>::new_from_slice(key).expect("HMAC takes keys of any length");
-    mac.update(bytes);
-    mac
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -166,13 +125,13 @@ mod tests {
     const NONCE: &str = "rOprNGfwEbeRWgbNEkqO";
     const SERVER_FIRST: &str = "r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096";
 
-    fn first(hash: ScramHash) -> ClientFirst {
+    fn first(hash: ScramMechanism) -> ClientFirst {
         ClientFirst::new(hash, "user", NONCE.to_owned())
     }
 
     #[test]
     fn the_conversation_of_rfc_7677() {
-        let first = first(ScramHash::Sha256);
+        let first = first(ScramMechanism::Sha256);
         assert_eq!(first.message(), "n,,n=user,r=rOprNGfwEbeRWgbNEkqO");
         let last = first.challenged(SERVER_FIRST.as_bytes()).unwrap().answer("pencil");
         assert_eq!(
@@ -186,7 +145,7 @@ mod tests {
     #[test]
     fn the_same_with_sha_512() {
         // No RFC has a vector; these were computed with Python's hashlib.pbkdf2_hmac and hmac.
-        let last = first(ScramHash::Sha512).challenged(SERVER_FIRST.as_bytes()).unwrap().answer("pencil");
+        let last = first(ScramMechanism::Sha512).challenged(SERVER_FIRST.as_bytes()).unwrap().answer("pencil");
         let (_, proof) = last.message.rsplit_once(",p=").unwrap();
         assert_eq!(proof, SHA512_PROOF);
         last.verify(format!("v={SHA512_SIGNATURE}").as_bytes()).unwrap();
@@ -200,7 +159,7 @@ mod tests {
     #[test]
     fn a_broker_that_does_not_know_the_password_is_found_out() {
         // Trap 129: the server's signature is half of the protocol.
-        let last = first(ScramHash::Sha256).challenged(SERVER_FIRST.as_bytes()).unwrap().answer("pencil");
+        let last = first(ScramMechanism::Sha256).challenged(SERVER_FIRST.as_bytes()).unwrap().answer("pencil");
         for forged in ["v=AAAATRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=", "v=", "v=!", "", "e=other-error", "x=1"] {
             last.verify(forged.as_bytes()).unwrap_err();
         }
@@ -220,16 +179,16 @@ mod tests {
             ("m=must,r=rOprNGfwEbeRWgbNEkqOmore,s=AAAA,i=4096", "first message"),
             ("", "first message"),
         ] {
-            let refused = first(ScramHash::Sha256).challenged(server_first.as_bytes()).unwrap_err();
+            let refused = first(ScramMechanism::Sha256).challenged(server_first.as_bytes()).unwrap_err();
             assert!(refused.contains(problem), "{server_first}: {refused}");
         }
-        first(ScramHash::Sha256).challenged(b"\xff").unwrap_err();
+        first(ScramMechanism::Sha256).challenged(b"\xff").unwrap_err();
     }
 
     #[test]
     fn commas_and_equals_signs_of_a_name_are_escaped() {
         // RFC 5802, section 5.1: saslname.
-        let first = ClientFirst::new(ScramHash::Sha256, "a=b,c", "x".to_owned());
+        let first = ClientFirst::new(ScramMechanism::Sha256, "a=b,c", "x".to_owned());
         assert_eq!(first.message(), "n,,n=a=3Db=2Cc,r=x");
     }
 }

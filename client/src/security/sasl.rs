@@ -1,9 +1,11 @@
-//! As whom a client logs in. `conn/sasl.rs` has the conversation, `conn/scram.rs` the arithmetic.
+//! As whom a client logs in. `conn/sasl.rs` has the conversation, `conn/scram.rs` and `scram` the
+//! arithmetic.
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use futures::future::BoxFuture;
 
+use super::scram::ScramMechanism;
 use crate::error::{Error, Result};
 
 /// How a client logs in (`sasl.mechanism` and the login in `sasl.jaas.config`; librdkafka's `sasl.username`,
@@ -29,15 +31,8 @@ pub struct Sasl {
 #[derive(Clone)]
 pub(crate) enum Credentials {
     Plain { user: Arc<str>, password: Arc<str> },
-    Scram { hash: ScramHash, user: Arc<str>, password: Arc<str> },
+    Scram { hash: ScramMechanism, user: Arc<str>, password: Arc<str> },
     OAuthBearer(TokenSource),
-}
-
-/// The hash of a SCRAM mechanism.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ScramHash {
-    Sha256,
-    Sha512,
 }
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -63,6 +58,15 @@ impl Mechanism {
     }
 }
 
+impl From<ScramMechanism> for Mechanism {
+    fn from(mechanism: ScramMechanism) -> Self {
+        match mechanism {
+            ScramMechanism::Sha256 => Self::ScramSha256,
+            ScramMechanism::Sha512 => Self::ScramSha512,
+        }
+    }
+}
+
 impl Sasl {
     /// `PLAIN`: the password itself is sent, so use it with TLS only.
     pub fn plain(user: impl Into<Arc<str>>, password: impl Into<Arc<str>>) -> Self {
@@ -71,15 +75,15 @@ impl Sasl {
 
     /// `SCRAM-SHA-256`: the password is proved and not sent, and the broker proves that it knows it (RFC 5802, RFC 7677).
     pub fn scram_sha256(user: impl Into<Arc<str>>, password: impl Into<Arc<str>>) -> Self {
-        Self::scram(ScramHash::Sha256, user.into(), password.into())
+        Self::scram(ScramMechanism::Sha256, user.into(), password.into())
     }
 
     /// `SCRAM-SHA-512`: [`Sasl::scram_sha256`] with the longer hash.
     pub fn scram_sha512(user: impl Into<Arc<str>>, password: impl Into<Arc<str>>) -> Self {
-        Self::scram(ScramHash::Sha512, user.into(), password.into())
+        Self::scram(ScramMechanism::Sha512, user.into(), password.into())
     }
 
-    fn scram(hash: ScramHash, user: Arc<str>, password: Arc<str>) -> Self {
+    fn scram(hash: ScramMechanism, user: Arc<str>, password: Arc<str>) -> Self {
         Self { credentials: Credentials::Scram { hash, user, password } }
     }
 
@@ -106,8 +110,7 @@ impl Sasl {
     pub fn mechanism(&self) -> &'static str {
         match &self.credentials {
             Credentials::Plain { .. } => Mechanism::Plain,
-            Credentials::Scram { hash: ScramHash::Sha256, .. } => Mechanism::ScramSha256,
-            Credentials::Scram { hash: ScramHash::Sha512, .. } => Mechanism::ScramSha512,
+            Credentials::Scram { hash, .. } => Mechanism::from(*hash),
             Credentials::OAuthBearer(_) => Mechanism::OAuthBearer,
         }
         .name()

@@ -11,9 +11,10 @@ use kafka_protocol::{
         AlterClientQuotasRequest, AlterClientQuotasResponse, AlterPartitionReassignmentsRequest,
         AlterPartitionReassignmentsResponse, AlterReplicaLogDirsRequest, AlterReplicaLogDirsResponse,
         ApiVersionsRequest, ApiVersionsResponse, ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse,
-        ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, CreatePartitionsRequest,
-        CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse, DeleteGroupsRequest, DeleteGroupsResponse,
-        DeleteRecordsRequest, DeleteRecordsResponse, DeleteTopicsRequest, DeleteTopicsResponse,
+        ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, CreateAclsRequest, CreateAclsResponse,
+        CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse,
+        DeleteAclsRequest, DeleteAclsResponse, DeleteGroupsRequest, DeleteGroupsResponse, DeleteRecordsRequest,
+        DeleteRecordsResponse, DeleteTopicsRequest, DeleteTopicsResponse, DescribeAclsRequest, DescribeAclsResponse,
         DescribeClientQuotasRequest, DescribeClientQuotasResponse, DescribeClusterRequest, DescribeClusterResponse,
         DescribeConfigsRequest, DescribeConfigsResponse, DescribeGroupsRequest, DescribeGroupsResponse,
         DescribeLogDirsRequest, DescribeLogDirsResponse, DescribeProducersRequest, DescribeProducersResponse,
@@ -35,7 +36,9 @@ use kafka_protocol::{
 
 #[cfg(feature = "sasl")]
 use kafka_protocol::messages::{
-    SaslAuthenticateRequest, SaslAuthenticateResponse, SaslHandshakeRequest, SaslHandshakeResponse,
+    AlterUserScramCredentialsRequest, AlterUserScramCredentialsResponse, DescribeUserScramCredentialsRequest,
+    DescribeUserScramCredentialsResponse, SaslAuthenticateRequest, SaslAuthenticateResponse, SaslHandshakeRequest,
+    SaslHandshakeResponse,
 };
 
 use crate::error::{Error, Result};
@@ -112,6 +115,9 @@ apis! {
     25, "AddOffsetsToTxn", AddOffsetsToTxnRequest, AddOffsetsToTxnResponse, 0..=4;
     26, "EndTxn", EndTxnRequest, EndTxnResponse, 0..=5;
     28, "TxnOffsetCommit", TxnOffsetCommitRequest, TxnOffsetCommitResponse, 3..=5;
+    29, "DescribeAcls", DescribeAclsRequest, DescribeAclsResponse, 1..=3;
+    30, "CreateAcls", CreateAclsRequest, CreateAclsResponse, 1..=3;
+    31, "DeleteAcls", DeleteAclsRequest, DeleteAclsResponse, 1..=3;
     32, "DescribeConfigs", DescribeConfigsRequest, DescribeConfigsResponse, 1..=4;
     34, "AlterReplicaLogDirs", AlterReplicaLogDirsRequest, AlterReplicaLogDirsResponse, 1..=2;
     35, "DescribeLogDirs", DescribeLogDirsRequest, DescribeLogDirsResponse, 1..=4;
@@ -148,6 +154,14 @@ apis! {
     SPOKEN_AT_LOGIN, |_| 0;
     17, "SaslHandshake", SaslHandshakeRequest, SaslHandshakeResponse, 1..=1;
     36, "SaslAuthenticate", SaslAuthenticateRequest, SaslAuthenticateResponse, 0..=2;
+}
+
+#[cfg(feature = "sasl")]
+apis! {
+    /// What is about logins.
+    SPOKEN_OF_LOGINS, |response| response.throttle_time_ms;
+    50, "DescribeUserScramCredentials", DescribeUserScramCredentialsRequest, DescribeUserScramCredentialsResponse, 0..=0;
+    51, "AlterUserScramCredentials", AlterUserScramCredentialsRequest, AlterUserScramCredentialsResponse, 0..=0;
 }
 
 /// What one broker said that it speaks.
@@ -230,7 +244,7 @@ mod tests {
 
     #[test]
     fn the_codec_can_say_every_version_that_we_speak() {
-        for (key, name, min, max) in [SPOKEN, SPOKEN_BETWEEN_BROKERS, SPOKEN_AT_LOGIN].concat() {
+        for (key, name, min, max) in [SPOKEN, SPOKEN_BETWEEN_BROKERS, SPOKEN_AT_LOGIN, SPOKEN_OF_LOGINS].concat() {
             let known = ApiKey::try_from(key).unwrap().valid_versions();
             assert!(known.min <= min && max <= known.max, "{name} v{min}-v{max}, the codec knows {known}");
         }
