@@ -174,6 +174,16 @@ pub struct ProducerConfig {
     /// queues are shorter, because their brokers are faster (KIP-794). Only where the partitioner leaves the choice to the
     /// producer. Default true.
     pub adaptive_partitioning: bool,
+    /// `partitioner.availability.timeout.ms`. A broker that has taken nothing for so long of what waits for it (it is away, or
+    /// has [`max_in_flight`](Self::max_in_flight) requests to answer) gets no more records without a partition while there
+    /// are other brokers, until it takes what it has to. Of no effect without
+    /// [`adaptive_partitioning`](Self::adaptive_partitioning) (KIP-794). Default zero: such a broker gets records as its queue
+    /// allows.
+    pub availability_timeout: Duration,
+    /// `metadata.max.idle.ms`. A topic that was not sent to for so long is no longer looked up every
+    /// [`metadata_max_age`](crate::ClientConfig::metadata_max_age), until it is sent to again: then it is looked up at once, and
+    /// meanwhile what was known of it is held to be true. At least 5 s. Default 5 minutes.
+    pub metadata_max_idle: Duration,
 }
 
 impl Default for ProducerConfig {
@@ -193,11 +203,16 @@ impl Default for ProducerConfig {
             compression: Compression::None,
             compression_level: None,
             adaptive_partitioning: true,
+            availability_timeout: Duration::ZERO,
+            metadata_max_idle: Duration::from_secs(300),
         }
     }
 }
 
 impl ProducerConfig {
+    /// Kafka's least `metadata.max.idle.ms`.
+    const LEAST_IDLE: Duration = Duration::from_secs(5);
+
     /// Batches of a partition that brokers know again (`ProducerStateEntry.NUM_BATCHES_TO_RETAIN`).
     const REMEMBERED_BATCHES: usize = 5;
 
@@ -236,6 +251,9 @@ impl ProducerConfig {
         }
         if self.buffer_memory > u32::MAX as usize {
             return Err(Error::config("buffer_memory", "must be at most 4294967295"));
+        }
+        if self.metadata_max_idle < Self::LEAST_IDLE {
+            return Err(Error::config("metadata_max_idle", format!("must be at least {:?}", Self::LEAST_IDLE)));
         }
         if self.delivery_timeout < self.linger + request_timeout {
             let least = self.linger + request_timeout;

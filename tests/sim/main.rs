@@ -4,6 +4,7 @@
 //! - `assignment`: partitions that come back while their offsets are looked up.
 //! - `determinism`: each seed twice, with nodes that crash and connections that break.
 //! - `history`: random accidents to workers and cluster, judged by the logs (`history_world`, `history_accidents`).
+//! - `leisure`: brokers that take nothing, topics that nobody uses.
 //! - `time`: what takes long takes no time.
 //! - `isolation`: a leader that is cut off, and transactions.
 //! - `unhelpful`: the same with the legal adversary, for producers, groups and transactions.
@@ -15,6 +16,7 @@ mod history;
 mod history_accidents;
 mod history_world;
 mod isolation;
+mod leisure;
 mod line;
 mod numbers;
 mod time;

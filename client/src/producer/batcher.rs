@@ -7,6 +7,7 @@
 
 mod admission;
 mod spare;
+mod stalls;
 mod topics;
 
 use std::{
@@ -47,6 +48,8 @@ pub(crate) struct Batcher {
     admits_by_request: bool,
     /// Lanes that wait to be added.
     unadmitted: Vec<LaneId>,
+    /// Brokers that take nothing of what waits for them, and since when.
+    stalled: BTreeMap<i32, Instant>,
     /// Lanes whose open batch is not due yet, by when it will be.
     lingering: BTreeSet<(Instant, LaneId)>,
     /// Lanes that can send, the oldest batch first.
@@ -75,6 +78,7 @@ impl Batcher {
             identity: None,
             admits_by_request: false,
             unadmitted: Vec::new(),
+            stalled: BTreeMap::new(),
             lingering: BTreeSet::new(),
             ready: BTreeSet::new(),
             expiring: BTreeSet::new(),
@@ -105,7 +109,9 @@ impl Batcher {
             wake = true;
         }
         if self.lanes[id.0 as usize].open.is_none() {
-            self.open(id, size, now());
+            let now = now();
+            self.open(id, size, now);
+            self.topics.used(topic, now);
             wake = true;
         }
         let lane = &mut self.lanes[id.0 as usize];

@@ -3,9 +3,8 @@
 use super::*;
 use crate::cluster::metadata::Topic;
 
-use std::time::Duration;
-
 use crate::error::Error;
+use std::time::Duration;
 
 const LINGER: Duration = Duration::from_millis(5);
 const TIMEOUT: Duration = Duration::from_secs(120);
@@ -68,6 +67,7 @@ fn limits() -> Limits {
         idempotence: false,
         transactional: false,
         adaptive: false,
+        availability_timeout: Duration::ZERO,
     }
 }
 
@@ -241,7 +241,7 @@ fn records_without_a_key_stay_together_and_then_move_on() {
     let topic = world.topic();
     let mut partitions = Vec::new();
     for _ in 0..200 {
-        let partition = world.batcher.sticky_partition(topic, 100);
+        let partition = world.batcher.sticky_partition(topic, 100, Instant::now);
         world.push(partition, 79, 0);
         partitions.push(partition);
     }

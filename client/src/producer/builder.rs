@@ -127,6 +127,18 @@ impl ProducerBuilder {
         self
     }
 
+    /// `partitioner.availability.timeout.ms`, see [`ProducerConfig::availability_timeout`].
+    pub fn availability_timeout(mut self, limit: Duration) -> Self {
+        self.config.availability_timeout = limit;
+        self
+    }
+
+    /// `metadata.max.idle.ms`, see [`ProducerConfig::metadata_max_idle`].
+    pub fn metadata_max_idle(mut self, idle: Duration) -> Self {
+        self.config.metadata_max_idle = idle;
+        self
+    }
+
     /// Looks at, and may change, every record before its partition is chosen (`interceptor.classes`, `onSend`). Called on the
     /// task that sends; must not block. What became of records tell [`Delivery`](crate::Delivery) and
     /// [`Kafka::events`](crate::Kafka::events).
@@ -180,6 +192,7 @@ impl ProducerBuilder {
             idempotence,
             transactional: conversation.is_some(),
             adaptive: config.adaptive_partitioning,
+            availability_timeout: config.availability_timeout,
         };
         let memory = Arc::new(Semaphore::new(config.buffer_memory));
         cluster.recorder().producer_began(config.buffer_memory, &memory);

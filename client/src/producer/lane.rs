@@ -34,6 +34,8 @@ pub(crate) struct Limits {
     pub(crate) transactional: bool,
     /// Whether shorter queues get more (KIP-794).
     pub(crate) adaptive: bool,
+    /// How long a broker may take nothing before records without a partition go elsewhere; zero is for ever.
+    pub(crate) availability_timeout: Duration,
 }
 
 impl Limits {
@@ -244,6 +246,11 @@ impl Lane {
         self.sealed.len() + usize::from(self.open.is_some())
     }
 
+    /// Whether anything waits or is in flight.
+    pub(super) fn is_busy(&self) -> bool {
+        self.queued() > 0 || !self.flying.is_empty()
+    }
+
     /// Whether the partition can have another batch in flight.
     pub(super) fn is_free(&self, limits: &Limits) -> bool {
         self.admitted && self.flying.len() < limits.in_flight_per_partition && self.muted_until.is_none()
@@ -265,6 +272,18 @@ impl Lane {
             Some(batch) if batch.stamp.is_some() => self.flying.is_empty().then_some(batch.created_at),
             Some(batch) => takes_new.then_some(batch.created_at),
             None => self.open.as_ref().filter(|open| open.due && takes_new).map(|open| open.created_at),
+        }
+    }
+
+    /// Since when the next batch waits for its broker alone, whether what is in flight keeps it back or a connection does. A
+    /// batch that was full sooner counts from the end of its lingering.
+    pub(super) fn waits_since(&self, limits: &Limits) -> Option<Instant> {
+        if !self.admitted || self.muted_until.is_some() {
+            return None;
+        }
+        match self.sealed.front() {
+            Some(batch) => limits.is_closed(&batch.content).then_some(batch.created_at + limits.linger),
+            None => self.open.as_ref().filter(|open| open.due).map(|open| open.linger_until),
         }
     }
 

@@ -345,7 +345,7 @@ impl Handle {
         if queues.transaction != transaction {
             return Err(Error::TransactionEnded);
         }
-        let partition = chosen.unwrap_or_else(|| queues.batcher.sticky_partition(topic, size));
+        let partition = chosen.unwrap_or_else(|| queues.batcher.sticky_partition(topic, size, Instant::now));
         if partition >= count {
             let partition = i32::try_from(partition).unwrap_or(record.partition.unwrap_or(i32::MAX));
             return Err(Error::UnknownPartition {

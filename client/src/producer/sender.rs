@@ -64,6 +64,8 @@ struct NodeState {
     in_flight: usize,
     dialling: bool,
     unreachable: bool,
+    /// When the last request went out.
+    served_at: Option<Instant>,
     /// The connection of the last request, and its number.
     connection: Option<(Connection, u64)>,
 }
@@ -95,6 +97,7 @@ impl Sender {
             self.identify();
             self.add_partitions();
             while self.drain(now) {}
+            self.note_stalls();
             self.refresh(now);
             let (finished, deadline) = {
                 let queues = self.shared.queues();
@@ -231,7 +234,8 @@ impl Sender {
         self.on_started();
         let span = tracing::debug_span!("produce", node_id, version, batches = batches.len());
         let pending = connection.submit::<ProduceRequest>(encoded, version, expect, limit).instrument(span);
-        self.node(node_id).in_flight += 1;
+        let node = self.node(node_id);
+        (node.in_flight, node.served_at) = (node.in_flight + 1, Some(now));
         self.work.push(Box::pin(async move {
             let answer = pending.await;
             Done::Answered { node_id, batches, answer }
@@ -344,9 +348,11 @@ impl Sender {
     /// Looks leaders up: at once for what is stale, from time to time for every topic in use.
     fn refresh(&mut self, now: Instant) {
         if now >= self.next_refresh {
-            self.stale.extend(self.shared.queues().batcher.topics().map(Arc::clone));
+            let idle = self.shared.config.metadata_max_idle;
+            self.stale.extend(self.shared.queues().batcher.topics_in_use(now, idle));
             self.next_refresh = now + self.cluster.config().metadata_max_age;
         }
+        self.stale.extend(self.shared.queues().batcher.revived());
         if self.refreshing || self.stale.is_empty() {
             return;
         }

@@ -5,9 +5,6 @@
 use crate::cluster::metadata::Leader;
 
 /// The partition that a topic's records without key go to, until it has its share (KIP-794, Java `BuiltInPartitioner`).
-///
-/// Not modelled: leaving out partitions whose broker does not take their batches (`partitioner.availability.timeout.ms`, off by
-/// default).
 #[derive(Debug, Default)]
 pub(crate) struct Sticky {
     partition: Option<usize>,
@@ -22,7 +19,7 @@ impl Sticky {
         leaders: &[Leader],
         batch_size: usize,
         begins_batch: impl Fn(usize) -> bool,
-        queued: Option<&dyn Fn(usize) -> usize>,
+        queued: Option<&dyn Fn(usize) -> Option<usize>>,
         random: &mut fastrand::Rng,
     ) -> usize {
         if let Some(partition) = self.partition.filter(|partition| *partition < leaders.len()) {
@@ -44,15 +41,21 @@ impl Sticky {
 }
 
 /// Any partition that has a leader; any at all if none has. With the lengths of their queues, one with a shorter queue more
-/// often.
-fn choose(leaders: &[Leader], queued: Option<&dyn Fn(usize) -> usize>, random: &mut fastrand::Rng) -> usize {
-    let available: Vec<usize> =
+/// often, and none that has `None`, unless all have.
+fn choose(leaders: &[Leader], queued: Option<&dyn Fn(usize) -> Option<usize>>, random: &mut fastrand::Rng) -> usize {
+    let mut available: Vec<usize> =
         leaders.iter().enumerate().filter(|(_, leader)| leader.node_id.is_some()).map(|(index, _)| index).collect();
     if available.is_empty() {
         return random.usize(..leaders.len());
     }
-    let queues = queued.map(|queued| available.iter().map(|index| queued(*index)).collect::<Vec<_>>());
-    match queues.and_then(|queues| frequencies(&queues)) {
+    let queues = queued.map_or_else(Vec::new, |queued| {
+        available.iter().filter_map(|index| Some((*index, queued(*index)?))).collect::<Vec<_>>()
+    });
+    let (taken, lengths): (Vec<usize>, Vec<usize>) = queues.into_iter().unzip();
+    if !taken.is_empty() {
+        available = taken;
+    }
+    match frequencies(&lengths) {
         Some(frequencies) => {
             let drawn = random.usize(..frequencies[frequencies.len() - 1]);
             available[frequencies.partition_point(|upper| *upper <= drawn)]
@@ -119,7 +122,7 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(1);
         let mut chosen = [0; 4];
         for _ in 0..8000 {
-            chosen[choose(&leaders, Some(&|index| lengths[index]), &mut random)] += 1;
+            chosen[choose(&leaders, Some(&|index| Some(lengths[index])), &mut random)] += 1;
         }
         let expected = [4000, 0, 1000, 3000];
         for (chosen, expected) in chosen.iter().zip(expected) {

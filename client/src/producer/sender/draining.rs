@@ -50,6 +50,25 @@ impl Sender {
         sent
     }
 
+    /// Tells the batcher which brokers take nothing of what waits for them. In Java the time counts from the last request that
+    /// a broker took (`RecordAccumulator.updateNodeLatencyStats`), though it may have been idle since then; here from when
+    /// something began to wait.
+    pub(super) fn note_stalls(&self) {
+        if self.shared.config.availability_timeout.is_zero() {
+            return;
+        }
+        let mut queues = self.shared.queues();
+        let mut stalled: BTreeMap<i32, Instant> = BTreeMap::new();
+        for (topic, partition, since) in queues.batcher.waiting() {
+            if let Some((node_id, _)) = self.cluster.metadata().leader(topic, partition) {
+                let served_at = self.nodes.get(&node_id).and_then(|node| node.served_at);
+                let since = served_at.map_or(since, |served_at| since.max(served_at));
+                stalled.entry(node_id).and_modify(|first| *first = since.min(*first)).or_insert(since);
+            }
+        }
+        queues.batcher.stalled(stalled);
+    }
+
     /// Puts the next batch of a lane into the request for its broker, and says which that is.
     fn place(
         &mut self,

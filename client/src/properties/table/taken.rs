@@ -129,6 +129,8 @@ pub(super) const PRODUCER: Table = &[
     ("partitioner.class", Take(partitioner_class)),
     ("partitioner.ignore.keys", set!(ignore_keys, flag)),
     ("partitioner.adaptive.partitioning.enable", set!(producer.adaptive_partitioning, flag)),
+    ("partitioner.availability.timeout.ms", set!(producer.availability_timeout, millis)),
+    ("metadata.max.idle.ms", set!(producer.metadata_max_idle, millis)),
 ];
 
 pub(super) const CONSUMER: Table = &[
