@@ -113,11 +113,15 @@ pub async fn eventually(what: &str, is_so: impl Fn() -> bool) {
 }
 
 /// Asks again until it is so: nodes of a real Kafka learn of changes a moment later.
+///
+/// # Panics
+///
+/// After twice [`PATIENCE`]: more than one node has its part in it.
 pub async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
-    let wait = async {
+    let (limit, wait) = (2 * PATIENCE, async {
         while !is_so().await {
             tokio::task::yield_now().await;
         }
-    };
-    assert!(tokio::time::timeout(PATIENCE, wait).await.is_ok(), "waited {PATIENCE:?} until {what}");
+    });
+    assert!(tokio::time::timeout(limit, wait).await.is_ok(), "waited {limit:?} until {what}");
 }

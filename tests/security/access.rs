@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_kafka::admin::{
-    Acl, AclFilter, AclOperation, AclPermission, AclResource, NewTopic, PatternType, ResourceType, ScramChange,
-    ScramCredential, ScramMechanism,
+    Acl, AclFilter, AclOperation, AclPermission, AclResource, ConfigResource, NewTopic, PatternType, ResourceType,
+    ScramChange, ScramCredential, ScramMechanism,
 };
 use async_kafka::{Admin, Error, ErrorCode};
 use system_tests::world::until;
@@ -57,7 +57,8 @@ async fn acls_are_created_found_by_filters_held_to_and_deleted() {
 
     let denied = send(&app, &topic).await.unwrap_err();
     assert_eq!(denied.code(), Some(ErrorCode::TopicAuthorizationFailed), "{denied}");
-    let denied = app.admin().timeout(PATIENCE).delete_topics([&*topic]).await[topic.as_str()].clone().unwrap_err();
+    let configs = ConfigResource::topic(&*topic);
+    let denied = app.admin().timeout(PATIENCE).describe_configs([configs.clone()]).await[&configs].clone().unwrap_err();
     assert_eq!(denied.code(), Some(ErrorCode::TopicAuthorizationFailed), "an ACL for one operation closes the others");
 
     let absent = AclFilter::all().principal("User:nobody-at-all");

@@ -24,7 +24,7 @@ async fn a_cluster_without_an_authorizer_says_so_for_each_acl() {
     errors.push(described.expect_err("nobody would check it"));
     for error in errors {
         assert_eq!(error.code(), Some(ErrorCode::SecurityDisabled));
-        assert!(error.to_string().ends_with("No Authorizer is configured on the broker"), "{error}");
+        assert!(error.to_string().contains("No Authorizer is configured"), "{error}");
     }
 }
 

@@ -174,7 +174,8 @@ impl Admin {
     /// The SCRAM credentials of all users that have some: for each mechanism how many iterations. Those of mechanisms that this
     /// release does not know are left out. Error: `CLUSTER_AUTHORIZATION_FAILED`.
     pub async fn list_scram_credentials(&self) -> Result<BTreeMap<Arc<str>, BTreeMap<ScramMechanism, u32>>> {
-        let make = |_| DescribeUserScramCredentialsRequest::default().with_users(None);
+        // Not null, though that means the same: Kafka 4.3.1 answers a null that it has to refuse with nothing at all.
+        let make = |_| DescribeUserScramCredentialsRequest::default().with_users(Some(Vec::new()));
         let users = self.one(Place::Any, make, described).await?;
         users.into_iter().map(|(user, credentials)| Ok((user, credentials?))).collect()
     }
