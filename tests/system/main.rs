@@ -11,6 +11,7 @@
 //! - `first_test`: the test that the README shows.
 //! - `groups`: consumers that share a group, by either protocol (`group_world` is what they share).
 //! - `groups_consumer`: members of consumer groups (KIP-848).
+//! - `groups_racks`: members in racks.
 //! - `history`: random workers and random accidents, judged by what is committed in the end.
 //! - `idempotence`: nothing twice, nothing missing, nothing out of order, wherever a request or an answer is lost.
 //! - `isolation`: transactions as a consumer sees them.
@@ -48,6 +49,7 @@ mod first_test;
 mod group_world;
 mod groups;
 mod groups_consumer;
+mod groups_racks;
 mod history;
 mod idempotence;
 mod isolation;

@@ -29,8 +29,24 @@ pub(crate) struct Topic {
     /// Nil when the broker is older than topic ids.
     pub(crate) topic_id: Uuid,
     pub(crate) partitions: Vec<Leader>,
+    /// The nodes with a replica of each partition, be they there or not.
+    pub(crate) replicas: Vec<Box<[i32]>>,
     pub(crate) refreshed_at: Instant,
 }
+
+#[cfg(test)]
+impl Topic {
+    /// A topic with a partition on each of these nodes.
+    pub(crate) fn on(name: &str, nodes: &[i32], now: Instant) -> Self {
+        let leader = |node_id: &i32| Leader { node_id: Some(*node_id), leader_epoch: 0 };
+        let (partitions, replicas) = (nodes.iter().map(leader).collect(), Vec::new());
+        Self { name: name.into(), topic_id: Uuid::nil(), partitions, replicas, refreshed_at: now }
+    }
+}
+
+/// The racks of the replicas of each partition of a topic, by the partition's number. Replicas that are away or behind count
+/// as well: they will be back.
+pub(crate) type PartitionRacks = Vec<BTreeSet<Arc<str>>>;
 
 /// Who leads a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +74,8 @@ pub(crate) struct Metadata {
     /// Why a topic that was asked for is not in `topics`.
     problems: DashMap<Arc<str>, ErrorCode>,
     nodes: RwLock<Arc<BTreeMap<i32, Address>>>,
+    /// `broker.rack` of the nodes that have one. A node that is away keeps it.
+    racks: DashMap<i32, Arc<str>>,
     /// The node that was named last; `NOBODY` before the first answer, and while there is none.
     controller: AtomicI32,
 }
@@ -72,6 +90,7 @@ impl Default for Metadata {
             edition: AtomicU64::default(),
             problems: DashMap::default(),
             nodes: RwLock::default(),
+            racks: DashMap::default(),
             controller: AtomicI32::new(NOBODY),
         }
     }
@@ -143,6 +162,12 @@ impl Metadata {
         if !nodes.is_empty() {
             *self.nodes.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(nodes);
         }
+        for broker in &response.brokers {
+            match broker.rack.as_ref() {
+                Some(rack) => drop(self.racks.insert(broker.node_id.0, rack.as_str().into())),
+                None => drop(self.racks.remove(&broker.node_id.0)),
+            }
+        }
         self.controller.store(response.controller_id.0, Ordering::Relaxed);
         for topic in &response.topics {
             let Some(name) = topic.name.as_ref().map(|name| name.as_str()) else { continue };
@@ -176,8 +201,17 @@ impl Metadata {
                 *leader = known.merge(*leader);
             }
         }
-        let topic = Topic { name: Arc::clone(&name), topic_id: answer.topic_id, partitions, refreshed_at: now };
+        let (topic_id, replicas) = (answer.topic_id, replicas(&answer.partitions));
+        let topic = Topic { name: Arc::clone(&name), topic_id, partitions, replicas, refreshed_at: now };
         self.topics.insert(name, Arc::new(topic));
+    }
+
+    /// Where the replicas of a topic are, if any is in a rack.
+    pub(crate) fn racks(&self, topic: &Topic) -> Option<PartitionRacks> {
+        let rack = |node_id: &i32| self.racks.get(node_id).map(|rack| Arc::clone(&rack));
+        let replicas = topic.replicas.iter();
+        let racks: PartitionRacks = replicas.map(|nodes| nodes.iter().filter_map(rack).collect()).collect();
+        racks.iter().any(|racks| !racks.is_empty()).then_some(racks)
     }
 
     /// Forgets where the brokers are. What is known of topics stays: epochs and ids still tell old from new.
@@ -228,6 +262,17 @@ fn leaders(answers: &[MetadataResponsePartition]) -> Vec<Leader> {
         }
     }
     leaders
+}
+
+/// The replicas by partition, as [`leaders`].
+fn replicas(answers: &[MetadataResponsePartition]) -> Vec<Box<[i32]>> {
+    let mut replicas = vec![Box::default(); answers.len()];
+    for answer in answers {
+        if let Some(nodes) = usize::try_from(answer.partition_index).ok().and_then(|index| replicas.get_mut(index)) {
+            *nodes = answer.replica_nodes.iter().map(|node_id| node_id.0).collect();
+        }
+    }
+    replicas
 }
 
 #[cfg(test)]

@@ -27,13 +27,7 @@ impl World {
     }
 
     fn topic(&mut self) -> TopicIndex {
-        let leader = crate::cluster::metadata::Leader { node_id: Some(1), leader_epoch: 0 };
-        let known = Topic {
-            name: "t".into(),
-            topic_id: uuid::Uuid::nil(),
-            partitions: vec![leader; 16],
-            refreshed_at: self.start,
-        };
+        let known = Topic::on("t", &[1; 16], self.start);
         self.batcher.topic(&"t".into(), 0, || Some(known.into())).expect("it is known").0
     }
 

@@ -4,6 +4,7 @@
 
 mod java;
 pub(crate) mod protocol;
+mod racks;
 mod range;
 mod round_robin;
 mod sticky;
@@ -13,7 +14,7 @@ use std::{cmp::Ordering, collections::BTreeMap, sync::Arc};
 use bytes::Bytes;
 
 use self::protocol::Subscription;
-use crate::{config::Assignor, record::TopicPartition};
+use crate::{cluster::metadata::PartitionRacks, config::Assignor, record::TopicPartition};
 
 impl Assignor {
     /// What the assignor tells itself about a member, through its subscription: from the last assignment, and its generation
@@ -25,21 +26,25 @@ impl Assignor {
         }
     }
 
-    /// What each member gets, by member id, for members in the order in which the broker named them. `partition_counts` has
-    /// the topics that exist.
-    pub(crate) fn assign(
-        self,
-        members: &[Member],
-        partition_counts: &BTreeMap<Arc<str>, i32>,
-    ) -> BTreeMap<String, Vec<TopicPartition>> {
+    /// What each member gets, by member id, for members in the order in which the broker named them.
+    pub(crate) fn assign(self, members: &[Member], topics: &Topics) -> BTreeMap<String, Vec<TopicPartition>> {
         let mut sorted: Vec<&Member> = members.iter().collect();
         sorted.sort_by(|a, b| a.order(b));
         match self {
-            Self::Range => range::assign(&sorted, partition_counts),
-            Self::RoundRobin => round_robin::assign(&sorted, partition_counts),
-            Self::Sticky | Self::CooperativeSticky => sticky::assign(self, members, partition_counts),
+            Self::Range => range::assign(&sorted, topics),
+            Self::RoundRobin => round_robin::assign(&sorted, &topics.counts),
+            Self::Sticky | Self::CooperativeSticky => sticky::assign(self, members, topics),
         }
     }
+}
+
+/// The topics that members subscribe to and that exist.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Topics {
+    /// How many partitions each has.
+    pub(crate) counts: BTreeMap<Arc<str>, i32>,
+    /// Where the replicas are of each that has some in racks.
+    pub(crate) racks: BTreeMap<Arc<str>, PartitionRacks>,
 }
 
 /// A member as the leader knows it.

@@ -1,12 +1,14 @@
 //! The assignors against what Kafka's own made of the same groups (`fixtures/assignors`, remade with `DumpAssignors.java`).
 
+use std::collections::BTreeSet;
+
 use super::*;
 
 const CASES: &str = include_str!("../../../../fixtures/assignors/java-4.3.1.txt");
 
 struct Case {
     assignor: Assignor,
-    counts: BTreeMap<Arc<str>, i32>,
+    topics: Topics,
     members: Vec<Member>,
     result: BTreeMap<String, Vec<TopicPartition>>,
 }
@@ -14,6 +16,11 @@ struct Case {
 fn partitions(text: &str) -> Vec<TopicPartition> {
     let parts = text.split(',').filter(|part| *part != "-");
     parts.map(|part| part.rsplit_once(':').unwrap()).map(|(t, p)| TopicPartition::new(t, p.parse().unwrap())).collect()
+}
+
+/// The racks of a partition's replicas.
+fn racks(text: &str) -> BTreeSet<Arc<str>> {
+    text.split('+').filter(|rack| *rack != "-").map(Arc::from).collect()
 }
 
 fn hex(text: &str) -> Option<Bytes> {
@@ -43,13 +50,18 @@ fn cases() -> Vec<Case> {
         let all = [Assignor::Range, Assignor::RoundRobin, Assignor::Sticky, Assignor::CooperativeSticky];
         if words[0] == "case" {
             let assignor = all.into_iter().find(|assignor| assignor.name() == words[1]).unwrap();
-            cases.push(Case { assignor, counts: BTreeMap::new(), members: Vec::new(), result: BTreeMap::new() });
+            cases.push(Case { assignor, topics: Topics::default(), members: Vec::new(), result: BTreeMap::new() });
             continue;
         }
         let case = cases.last_mut().unwrap();
         match words[0] {
-            "topic" => drop(case.counts.insert(words[1].into(), words[2].parse().unwrap())),
+            "topic" => drop(case.topics.counts.insert(words[1].into(), words[2].parse().unwrap())),
+            "racks" => drop(case.topics.racks.insert(words[1].into(), words[2].split(',').map(racks).collect())),
             "member" => case.members.push(member(&words[1..])),
+            "rack" => {
+                let member = case.members.iter_mut().find(|member| member.member_id == words[1]).unwrap();
+                member.subscription.rack_id = Some(words[2].to_owned());
+            }
             "gets" => drop(case.result.insert(words[1].to_owned(), partitions(words[2]))),
             other => panic!("{other}"),
         }
@@ -59,19 +71,29 @@ fn cases() -> Vec<Case> {
 
 #[test]
 fn every_assignment_is_javas() {
-    let mut by_assignor: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut by_assignor: BTreeMap<(&str, bool), usize> = BTreeMap::new();
+    let mut decided_by_racks: BTreeMap<&str, usize> = BTreeMap::new();
     for (number, case) in cases().iter().enumerate() {
-        let mut result = case.assignor.assign(&case.members, &case.counts);
+        let mut result = case.assignor.assign(&case.members, &case.topics);
         result.values_mut().for_each(|partitions| partitions.sort_unstable());
         let picture = || {
             let members =
                 case.members.iter().map(|member| format!("{} {:?}", member.member_id, member.subscription.owned));
             members.collect::<Vec<_>>().join("\n")
         };
-        assert_eq!(result, case.result, "case {number}, {}, {:?}\n{}", case.assignor.name(), case.counts, picture());
-        *by_assignor.entry(case.assignor.name()).or_default() += 1;
+        assert_eq!(result, case.result, "case {number}, {}, {:?}\n{}", case.assignor.name(), case.topics, picture());
+        *by_assignor.entry((case.assignor.name(), !case.topics.racks.is_empty())).or_default() += 1;
+        let blind = Topics { counts: case.topics.counts.clone(), racks: BTreeMap::new() };
+        let mut blind = case.assignor.assign(&case.members, &blind);
+        blind.values_mut().for_each(|partitions| partitions.sort_unstable());
+        *decided_by_racks.entry(case.assignor.name()).or_default() += usize::from(blind != result);
     }
-    assert!(by_assignor.len() == 4 && by_assignor.values().all(|count| *count >= 80), "{by_assignor:?}");
+    // Each without racks and with them.
+    assert!(by_assignor.len() == 8 && by_assignor.values().all(|count| *count >= 60), "{by_assignor:?}");
+    let of = |assignor: Assignor| decided_by_racks[assignor.name()];
+    assert_eq!(of(Assignor::RoundRobin), 0);
+    let [range, sticky, cooperative] = [Assignor::Range, Assignor::Sticky, Assignor::CooperativeSticky].map(of);
+    assert!(range.min(sticky).min(cooperative) >= 30, "{decided_by_racks:?}");
 }
 
 /// The partitions that a member says it has, in order, and the generation. Java writes partitions in any order.
@@ -114,8 +136,8 @@ fn members_that_say_nonsense_are_assigned_all_the_same() {
         };
         let member =
             |id: &str| Member { member_id: id.to_owned(), group_instance_id: None, subscription: nonsense.clone() };
-        let counts = BTreeMap::from([("t".into(), 5)]);
-        let result = assignor.assign(&[member("a"), member("b")], &counts);
+        let topics = Topics { counts: BTreeMap::from([("t".into(), 5)]), racks: BTreeMap::new() };
+        let result = assignor.assign(&[member("a"), member("b")], &topics);
         assert_eq!(result.len(), 2, "{}", assignor.name());
     }
 }

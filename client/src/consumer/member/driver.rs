@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     cluster::Lane,
-    consumer::{group::Group, subscription::Subscription},
+    consumer::{assignor::Topics, group::Group, subscription::Subscription},
     error::Result as ClientResult,
     record::TopicPartition,
     wire::versions::Api,
@@ -42,7 +42,7 @@ pub(crate) struct Driver {
     /// Whether there is something to join for.
     pub(super) is_ready: bool,
     /// The partitions that the last assignment was made of, if we made it.
-    pub(super) assigned_counts: Option<BTreeMap<Arc<str>, i32>>,
+    pub(super) assigned_topics: Option<Topics>,
     /// Topics of all members, as the leader learned them.
     pub(super) group_topics: BTreeSet<Arc<str>>,
     pub(super) next_refresh: Instant,
@@ -59,7 +59,7 @@ type Assignments = Vec<(String, Vec<TopicPartition>)>;
 pub(super) enum Done {
     Released,
     Joined(Result<Joined, Failure>),
-    Assigned(Result<(Assignments, BTreeMap<Arc<str>, i32>), Failure>),
+    Assigned(Result<(Assignments, Topics), Failure>),
     Synced(Result<Bytes, Failure>),
     Beaten {
         generation_id: i32,
@@ -104,7 +104,7 @@ impl Driver {
             lane,
             subscription,
             topics,
-            assigned_counts: None,
+            assigned_topics: None,
             group_topics: BTreeSet::new(),
             next_refresh: now,
             refreshing: false,
@@ -301,8 +301,8 @@ impl Driver {
         let step = match done {
             Done::Released => member.on_released(),
             Done::Joined(answer) => member.classic(|member| member.on_join(answer, now)),
-            Done::Assigned(Ok((assignments, counts))) => {
-                self.assigned_counts = Some(counts);
+            Done::Assigned(Ok((assignments, topics))) => {
+                self.assigned_topics = Some(topics);
                 member.classic(|member| member.on_assignment(Ok(assignments), now))
             }
             Done::Assigned(Err(failure)) => member.classic(|member| member.on_assignment(Err(failure), now)),

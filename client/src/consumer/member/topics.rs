@@ -1,10 +1,6 @@
 //! Which topics a member wants, and how many partitions they have.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
@@ -14,7 +10,10 @@ use super::{
 };
 use crate::{
     config::Assignor,
-    consumer::{assignor::Member, group::Group},
+    consumer::{
+        assignor::{Member, Topics},
+        group::Group,
+    },
 };
 
 impl Driver {
@@ -36,9 +35,9 @@ impl Driver {
             {
                 return Done::Assigned(Err(Failure::of(error)));
             }
-            let counts = counts(&group, &topics);
-            let assignments = assignor.assign(&members, &counts);
-            Done::Assigned(Ok((assignments.into_iter().collect(), counts)))
+            let topics = known(&group, &topics);
+            let assignments = assignor.assign(&members, &topics);
+            Done::Assigned(Ok((assignments.into_iter().collect(), topics)))
         }));
     }
 
@@ -86,13 +85,28 @@ impl Driver {
         let age = self.group.cluster.config().metadata_max_age;
         let hurry = missing || !self.is_ready;
         self.next_refresh = now + if hurry { age.min(Self::MISSING_TOPIC_REFRESH) } else { age };
-        if self.member.is_leader() && self.assigned_counts.as_ref() != Some(&counts(&self.group, &self.group_topics)) {
+        if self.member.is_leader() && self.assigned_otherwise() {
             self.member.rejoin(None);
         }
     }
+
+    /// Whether what was assigned is not what there is now. Where replicas are counts only for a member that is in a rack itself
+    /// (`ConsumerCoordinator.PartitionRackInfo`).
+    fn assigned_otherwise(&self) -> bool {
+        let Some(assigned) = &self.assigned_topics else { return true };
+        let now = known(&self.group, &self.group_topics);
+        let in_rack = self.group.shared.config.client_rack.is_some();
+        assigned.counts != now.counts || (in_rack && assigned.racks != now.racks)
+    }
 }
 
-fn counts(group: &Group, topics: &BTreeSet<Arc<str>>) -> BTreeMap<Arc<str>, i32> {
-    let known = topics.iter().filter_map(|name| group.cluster.metadata().topic(name));
-    known.map(|topic| (Arc::clone(&topic.name), topic.partitions.len() as i32)).collect()
+/// What is known of topics.
+fn known(group: &Group, names: &BTreeSet<Arc<str>>) -> Topics {
+    let metadata = group.cluster.metadata();
+    let mut topics = Topics::default();
+    for topic in names.iter().filter_map(|name| metadata.topic(name)) {
+        topics.counts.insert(Arc::clone(&topic.name), topic.partitions.len() as i32);
+        topics.racks.extend(metadata.racks(&topic).map(|racks| (Arc::clone(&topic.name), racks)));
+    }
+    topics
 }

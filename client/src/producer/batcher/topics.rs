@@ -188,7 +188,6 @@ mod tests {
     use super::*;
     use crate::{
         batch::{Compression, builder::RecordParts},
-        cluster::metadata::Leader,
         producer::lane::Limits,
     };
 
@@ -210,12 +209,8 @@ mod tests {
         Batcher::new(limits, Arc::new(tokio::sync::Semaphore::new(0)), fastrand::Rng::with_seed(1))
     }
 
-    /// A topic with a partition on each of these nodes.
     fn topic(batcher: &mut Batcher, name: &str, nodes: &[i32], now: Instant) -> TopicIndex {
-        let leader = |node_id: &i32| Leader { node_id: Some(*node_id), leader_epoch: 0 };
-        let partitions = nodes.iter().map(leader).collect();
-        let known = Topic { name: name.into(), topic_id: uuid::Uuid::nil(), partitions, refreshed_at: now };
-        batcher.topic(&name.into(), 0, || Some(known.into())).expect("it is known").0
+        batcher.topic(&name.into(), 0, || Some(Topic::on(name, nodes, now).into())).expect("it is known").0
     }
 
     fn push(batcher: &mut Batcher, topic: TopicIndex, partition: usize, now: Instant) {

@@ -43,17 +43,34 @@ pub(super) fn assign(situation: &Situation<'_>) -> (Assignment, Vec<(TopicPartit
     let kept = builder.keep(situation);
     builder.below.sort_unstable();
     builder.exactly.make_contiguous().sort_unstable();
-    builder.deal(situation, &kept);
+    let mut left = left(situation, &kept);
+    builder.deal_near(situation, &mut left);
+    builder.deal(situation, left);
     (builder.assignment, builder.transferring)
 }
 
+/// What nobody kept, where members are in racks those first that the fewest members are near (`sortPartitionsByRackConsumers`).
+fn left(situation: &Situation<'_>, kept: &BTreeSet<TopicPartition>) -> Vec<TopicPartition> {
+    let all = situation
+        .counts
+        .iter()
+        .flat_map(|(topic, count)| (0..*count).map(|partition| TopicPartition { topic: Arc::clone(topic), partition }));
+    let mut left: Vec<_> = all.filter(|partition| !kept.contains(partition)).collect();
+    if situation.racks.has_members() {
+        left.sort_by_cached_key(|partition| situation.racks.members_near(partition));
+    }
+    left
+}
+
 impl<'a> Builder<'a> {
-    /// Lets members keep what they have, up to their share (`assignOwnedPartitions`).
+    /// Lets members keep what they have, up to their share, and if it is near (`assignOwnedPartitions`).
     fn keep(&mut self, situation: &Situation<'a>) -> BTreeSet<TopicPartition> {
         let mut kept = BTreeSet::new();
         for member in &situation.candidates {
-            let mut owned: Vec<_> =
-                member.owned.iter().filter(|owned| !situation.disputed.contains(owned)).cloned().collect();
+            let owned = member.owned.iter().filter(|owned| !situation.disputed.contains(owned)).cloned();
+            let (mut owned, far): (Vec<_>, Vec<_>) =
+                owned.partition(|partition| situation.racks_match(member.id, partition));
+            self.given_up.extend(far.into_iter().map(|partition| (partition, member.id)));
             owned.sort_by(|a, b| (a.partition, &a.topic).cmp(&(b.partition, &b.topic)));
             let share = if owned.len() < self.least {
                 self.below.push(member.id);
@@ -77,13 +94,61 @@ impl<'a> Builder<'a> {
         kept
     }
 
-    /// Deals out what nobody kept (`assignRoundRobin`).
-    fn deal(&mut self, situation: &Situation<'a>, kept: &BTreeSet<TopicPartition>) {
-        let all = situation.counts.iter().flat_map(|(topic, count)| {
-            (0..*count).map(|partition| TopicPartition { topic: Arc::clone(topic), partition })
-        });
+    /// Deals out what members are near, to these (`assignRackAwareRoundRobin`).
+    fn deal_near(&mut self, situation: &Situation<'a>, left: &mut Vec<TopicPartition>) {
+        if !situation.racks_matter {
+            return;
+        }
         let mut turn = 0;
-        for partition in all.filter(|partition| !kept.contains(partition)) {
+        left.retain(|partition| match self.take_near(situation, partition, &mut turn) {
+            Some(to) => {
+                self.give(situation, partition.clone(), to);
+                false
+            }
+            None => true,
+        });
+    }
+
+    /// Whose turn it is to get a partition among the members that are near it.
+    fn take_near(
+        &mut self,
+        situation: &Situation<'a>,
+        partition: &TopicPartition,
+        turn: &mut usize,
+    ) -> Option<&'a str> {
+        let is_near = |id: &str| situation.racks.are_near(id, partition);
+        let count = self.below.len();
+        if let Some(at) = (0..count).map(|step| (*turn + step) % count).find(|at| is_near(self.below[*at])) {
+            let to = self.below[at];
+            let will_have = self.assignment[to].len() + 1;
+            let mut next = at;
+            if will_have < self.least {
+                next += 1;
+            } else {
+                self.below.remove(at);
+                if will_have < self.most && self.have_most < self.over {
+                    self.exactly.push_back(to);
+                }
+            }
+            *turn = if self.below.is_empty() { 0 } else { next % self.below.len() };
+            return Some(to);
+        }
+        let at = self.exactly.iter().position(|id| is_near(id))?;
+        let to = self.exactly[at];
+        if self.assignment[to].len() + 1 == self.most {
+            self.exactly.remove(at);
+            self.have_most += 1;
+            if self.have_most == self.over {
+                self.exactly.clear();
+            }
+        }
+        Some(to)
+    }
+
+    /// Deals out what is left (`assignRoundRobin`).
+    fn deal(&mut self, situation: &Situation<'a>, left: Vec<TopicPartition>) {
+        let mut turn = 0;
+        for partition in left {
             if turn >= self.below.len() {
                 turn = 0;
             }
@@ -98,17 +163,22 @@ impl<'a> Builder<'a> {
                     None => return,
                 },
             };
-            let disputed = situation.disputed.contains(&partition);
-            if disputed || self.given_up.get(&partition).is_some_and(|from| *from != to) {
-                self.transferring.push((partition.clone(), to.to_owned()));
-            }
-            let partitions = self.assignment.entry(to.to_owned()).or_default();
-            partitions.push(partition);
-            if partitions.len() == self.least {
+            if self.give(situation, partition, to) == self.least {
                 turn -= 1;
                 self.below.remove(turn);
                 self.exactly.push_back(to);
             }
         }
+    }
+
+    /// Gives a partition to a member, and says how many that has then (`assignNewPartition`).
+    fn give(&mut self, situation: &Situation<'a>, partition: TopicPartition, to: &'a str) -> usize {
+        let disputed = situation.disputed.contains(&partition);
+        if disputed || self.given_up.get(&partition).is_some_and(|from| *from != to) {
+            self.transferring.push((partition.clone(), to.to_owned()));
+        }
+        let partitions = self.assignment.entry(to.to_owned()).or_default();
+        partitions.push(partition);
+        partitions.len()
     }
 }

@@ -35,7 +35,15 @@ pub(super) fn assign(situation: &Situation<'_>) -> Assignment {
     let all = builder.all_partitions();
     let unassigned: Vec<_> = all.iter().filter(|partition| !kept.contains(partition)).cloned().collect();
     builder.by_size = builder.current.iter().map(|(id, partitions)| (partitions.len(), id.clone())).collect();
-    builder.balance(all, unassigned);
+    let initializing = builder.by_size.last().is_none_or(|(most, _)| *most == 0);
+    let mut left = unassigned.clone();
+    if situation.racks_matter {
+        left.retain(|partition| !builder.give(partition, |id| situation.racks_match(id, partition)));
+    }
+    for partition in &left {
+        builder.give(partition, |_| true);
+    }
+    builder.balance(all, unassigned, initializing);
     builder.current
 }
 
@@ -84,8 +92,9 @@ impl Builder {
         }
         let mut kept = BTreeSet::new();
         for member in &situation.candidates {
-            let (may_keep, rest): (Vec<_>, Vec<_>) =
-                member.owned.iter().cloned().partition(|partition| member.topics.contains(&partition.topic));
+            let (may_keep, rest): (Vec<_>, Vec<_>) = member.owned.iter().cloned().partition(|partition| {
+                member.topics.contains(&partition.topic) && situation.racks_match(member.id, partition)
+            });
             self.must_revoke |= !rest.is_empty();
             kept.extend(may_keep.iter().cloned());
             self.current.insert(member.id.to_owned(), may_keep);
@@ -111,17 +120,17 @@ impl Builder {
         self.topics.get(id).is_some_and(|topics| topics.contains(topic))
     }
 
-    fn balance(&mut self, mut all: Vec<TopicPartition>, mut unassigned: Vec<TopicPartition>) {
-        let initializing = self.by_size.last().is_none_or(|(most, _)| *most == 0);
-        for partition in &unassigned {
-            let to = self.by_size.iter().find(|(_, id)| self.can_have(id, &partition.topic)).cloned();
-            if let Some((size, id)) = to {
-                self.by_size.remove(&(size, id.clone()));
-                self.current.entry(id.clone()).or_default().push(partition.clone());
-                self.owner.insert(partition.clone(), id.clone());
-                self.by_size.insert((size + 1, id));
-            }
-        }
+    /// Gives a partition to whoever has least of those that it suits (`maybeAssignPartition`).
+    fn give(&mut self, partition: &TopicPartition, suits: impl Fn(&str) -> bool) -> bool {
+        let to = self.by_size.iter().find(|(_, id)| self.can_have(id, &partition.topic) && suits(id));
+        let Some((size, id)) = to.cloned() else { return false };
+        self.by_size.remove(&(size, id.clone()));
+        self.current.entry(id.clone()).or_default().push(partition.clone());
+        self.owner.insert(partition.clone(), id.clone());
+        self.by_size.insert((size + 1, id))
+    }
+
+    fn balance(&mut self, mut all: Vec<TopicPartition>, mut unassigned: Vec<TopicPartition>, initializing: bool) {
         // What only one member can have stays where it is, and so do members with nothing else.
         let movable = |partition: &TopicPartition| self.potential[&partition.topic].len() >= 2;
         all.retain(movable);

@@ -1,7 +1,8 @@
 //! Sticky: as even as can be, and as few moves as can be; and cooperative sticky, which in one rebalance only takes
 //! partitions away, and gives them to others in the next.
 //!
-//! [`constrained`] is for members that all subscribe to the same topics, [`general`] for all others. Not modelled: racks.
+//! [`constrained`] is for members that all subscribe to the same topics, [`general`] for all others. Both go by racks
+//! (KIP-881).
 //! Source: `AbstractStickyAssignor`, `StickyAssignor`, `CooperativeStickyAssignor`.
 
 mod constrained;
@@ -15,8 +16,9 @@ use std::{
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::{
-    Member, java,
+    Member, Topics, java,
     protocol::{Reader, put_partitions},
+    racks::Racks,
 };
 use crate::{config::Assignor, record::TopicPartition};
 
@@ -78,6 +80,9 @@ struct Situation<'a> {
     /// In the order of Java's `HashMap`.
     candidates: Vec<Candidate<'a>>,
     counts: BTreeMap<Arc<str>, i32>,
+    racks: Racks<'a>,
+    /// Whether to go by `racks`.
+    racks_matter: bool,
     /// Claimed by two members in one generation, and so by nobody.
     disputed: BTreeSet<TopicPartition>,
     max_generation: i32,
@@ -85,15 +90,11 @@ struct Situation<'a> {
 }
 
 /// `AbstractStickyAssignor.assignPartitions`, for members in the order in which the broker named them.
-pub(super) fn assign(
-    assignor: Assignor,
-    members: &[Member],
-    partition_counts: &BTreeMap<Arc<str>, i32>,
-) -> BTreeMap<String, Vec<TopicPartition>> {
+pub(super) fn assign(assignor: Assignor, members: &[Member], topics: &Topics) -> BTreeMap<String, Vec<TopicPartition>> {
     if members.is_empty() {
         return BTreeMap::new();
     }
-    let situation = situation(assignor, members, partition_counts);
+    let situation = situation(assignor, members, topics);
     let (mut assignment, transferring) = match situation.equal_subscriptions {
         true => {
             let (assignment, transferring) = constrained::assign(&situation);
@@ -113,15 +114,12 @@ pub(super) fn assign(
 }
 
 /// `allSubscriptionsEqual`: who has what, where claims contradict each other.
-fn situation<'a>(
-    assignor: Assignor,
-    members: &'a [Member],
-    partition_counts: &BTreeMap<Arc<str>, i32>,
-) -> Situation<'a> {
+fn situation<'a>(assignor: Assignor, members: &'a [Member], topics: &'a Topics) -> Situation<'a> {
     let mut sorted: Vec<&Member> = members.iter().collect();
     java::sort_by_string(&mut sorted, |member| &member.member_id);
     let subscribed = |topic: &Arc<str>| members.iter().any(|member| member.subscribes(topic));
-    let counts: BTreeMap<_, _> = partition_counts
+    let counts: BTreeMap<_, _> = topics
+        .counts
         .iter()
         .filter(|(topic, count)| **count > 0 && subscribed(topic))
         .map(|(topic, count)| (Arc::clone(topic), *count))
@@ -169,7 +167,16 @@ fn situation<'a>(
     }
     // The owned partitions are in a map of their own, filled in the order of the first.
     java::sort_by_string(&mut candidates, |candidate| candidate.id);
-    Situation { candidates, counts, disputed, max_generation, equal_subscriptions }
+    let racks = Racks::known(members, &topics.racks);
+    let racks_matter = racks.matter(counts.iter().map(|(topic, count)| (topic, *count)));
+    Situation { candidates, counts, racks, racks_matter, disputed, max_generation, equal_subscriptions }
+}
+
+impl Situation<'_> {
+    /// Whether the member has a replica near or does not mind, or nobody goes by that (`racksMismatch`).
+    fn racks_match(&self, member_id: &str, partition: &TopicPartition) -> bool {
+        !self.racks_matter || self.racks.match_for(member_id, partition)
+    }
 }
 
 /// `computePartitionsTransferringOwnership`: what goes from one member to another, and to whom.
