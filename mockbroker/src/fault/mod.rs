@@ -76,10 +76,9 @@ impl Faults {
 
     /// Each that is mounted, in a line.
     pub(crate) fn describe(&self) -> impl Iterator<Item = String> {
-        self.rules.iter().map(|rule| {
-            let (hits, in_scope) = (rule.hits(), rule.in_scope());
-            format!("{} on {:?}: hit {hits} of {in_scope} requests", rule.name(), rule.scope())
-        })
+        self.rules
+            .iter()
+            .map(|rule| format!("{} on {:?}: hit {} of {}", rule.name(), rule.scope(), rule.hits(), rule.seen()))
     }
 
     /// Whether there are none.
@@ -87,8 +86,10 @@ impl Faults {
         self.rules.is_empty()
     }
 
-    /// What happens to a request. Every rule whose scope it is in counts it; of those that fire, the first of each stage
-    /// is what happens.
+    /// What happens to a request: at each stage the first rule that fires.
+    ///
+    /// As in doubles for other protocols, a request that one rule has taken does not come to the next, which counts neither
+    /// `nth` nor `times` by it: of two rules that happen once each, the first request meets one and the second the other.
     pub(crate) fn plan(&mut self, asked: &Asked<'_>) -> Plan {
         let mut plan = Plan::default();
         for rule in &self.rules {
@@ -99,7 +100,9 @@ impl Faults {
                 Stage::BeforeApply => &mut plan.before,
                 Stage::AfterApply => &mut plan.after,
             };
-            if place.is_none() && rule.fires(&mut self.random) {
+            if place.is_some() {
+                rule.comes_late();
+            } else if rule.fires(&mut self.random) {
                 *place = Some(rule.action());
                 plan.hits.push(Arc::clone(rule));
             }

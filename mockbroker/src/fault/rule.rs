@@ -130,6 +130,7 @@ pub(super) enum What {
 struct Counts {
     in_scope: u64,
     hits: u64,
+    late: u64,
 }
 
 /// A gate as both sides hold it: how many wait at it, and whether it is open.
@@ -161,9 +162,14 @@ impl Rule {
         self.counts.borrow().hits
     }
 
-    /// How many requests of its scope there have been.
+    /// How many requests of its scope have come to it.
     pub(crate) fn in_scope(&self) -> u64 {
         self.counts.borrow().in_scope
+    }
+
+    /// How many requests of its scope did not come to it: another rule had taken them.
+    pub(crate) fn late(&self) -> u64 {
+        self.counts.borrow().late
     }
 
     /// Returns when it has fired `count` times.
@@ -175,7 +181,24 @@ impl Rule {
     /// That it never fired, in a sentence.
     pub(crate) fn missed(&self) -> String {
         let (name, scope, in_scope) = (&self.name, &self.scope, self.in_scope());
-        format!("the fault {name:?} on {scope:?} never fired: {in_scope} requests were in its scope")
+        let mut missed = format!("the fault {name:?} on {scope:?} never fired: {in_scope} requests were in its scope");
+        if self.late() > 0 {
+            missed += &format!(", and {} more that another fault took first", self.late());
+        }
+        missed
+    }
+
+    /// How many requests it has seen, in words.
+    pub(super) fn seen(&self) -> String {
+        match (self.in_scope(), self.late()) {
+            (in_scope, 0) => format!("{in_scope} requests"),
+            (in_scope, late) => format!("{in_scope} requests, and {late} more were taken by others"),
+        }
+    }
+
+    /// Notes a request of the scope that another rule has taken.
+    pub(super) fn comes_late(&self) {
+        self.counts.send_modify(|counts| counts.late += 1);
     }
 
     /// Counts a request of the scope; says whether it is hit.

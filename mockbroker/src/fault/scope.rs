@@ -102,7 +102,8 @@ impl Scope {
         self
     }
 
-    /// From the `n`th request of this scope on, counted from 1; and once, unless [`times`](Self::times) says otherwise.
+    /// From the `n`th request of this scope on, counted from 1; and once, unless [`times`](Self::times) says otherwise. A request
+    /// that an earlier fault or gate has taken is not counted: what was mounted first comes first, and leaves the rest to the next.
     ///
     /// # Panics
     ///

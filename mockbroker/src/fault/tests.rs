@@ -88,16 +88,45 @@ fn the_same_seed_draws_the_same_requests() {
     assert_eq!(hits(on_any().probability(1.0), 50).len(), 50);
 }
 
+/// How often each rule has happened, how many requests came to it, and how many another had taken.
+fn counts<const N: usize>(rules: &[Arc<Rule>; N]) -> [(u64, u64, u64); N] {
+    rules.each_ref().map(|rule| (rule.hits(), rule.in_scope(), rule.late()))
+}
+
 #[test]
-fn of_several_rules_the_first_happens_and_each_counts_what_is_in_its_scope() {
+fn of_several_rules_the_first_that_fires_happens() {
     let (mut faults, rules) = faults([on_any().nth(2), on(ApiKey::Produce), on(ApiKey::Fetch)]);
+    let rules = <[_; 3]>::try_from(rules).expect("three rules");
     for _ in 0..3 {
         assert!(faults.plan(&write("orders", &[0])).before.is_some());
     }
-    let counts: Vec<_> = rules.iter().map(|rule| (rule.hits(), rule.in_scope())).collect();
-    assert_eq!(counts, [(1, 3), (2, 2), (0, 0)]);
+    assert_eq!(counts(&rules), [(1, 3, 0), (2, 2, 1), (0, 0, 0)]);
     faults.unmount(&rules[1]);
     assert!(faults.plan(&write("orders", &[0])).before.is_none());
+}
+
+#[test]
+fn a_request_that_one_rule_has_taken_does_not_come_to_the_next() {
+    // One after the other, as a script: what happens to the first two requests, to the third, to the second after those.
+    let (mut faults, rules) = faults([on_any().times(2), on_any().times(1), on_any().nth(2)]);
+    let rules = <[_; 3]>::try_from(rules).expect("three rules");
+    let happened: Vec<_> = (0..6)
+        .map(|_| {
+            let plan = faults.plan(&write("orders", &[0]));
+            rules.iter().position(|rule| plan.hits.iter().any(|hit| Arc::ptr_eq(hit, rule)))
+        })
+        .collect();
+    assert_eq!(happened, [Some(0), Some(0), Some(1), None, Some(2), None]);
+    assert_eq!(counts(&rules), [(2, 6, 0), (1, 4, 2), (1, 3, 3)]);
+}
+
+#[test]
+fn a_rule_that_never_fired_says_who_took_its_requests() {
+    let (mut faults, rules) = faults([on(ApiKey::Produce), on_any().topic("orders")]);
+    faults.plan(&write("orders", &[0]));
+    let said = "the fault \"gone\" on any request topic=orders never fired: 0 requests were in its scope, \
+                and 1 more that another fault took first";
+    assert_eq!(rules[1].missed(), said);
 }
 
 #[test]
