@@ -409,7 +409,7 @@ async fn what_never_passes_ends_with_the_last_reason() {
     let mock = MockBroker::start().await;
     let moved = mock.fault(on(ApiKey::CreateTopics)).before_apply(Fault::Error(41)).mount();
     let world = World::on(Broker::mock(mock)).await;
-    let admin = world.admin.clone().timeout(Duration::from_millis(200));
+    let admin = world.admin.clone().timeout(Duration::from_secs(1));
     let created = admin.create_topics([NewTopic::new("a"), NewTopic::new("b")]).await;
     assert_eq!((code(&created["a"]), code(&created["b"])), (ErrorCode::NotController, ErrorCode::NotController));
     assert!(moved.hits() > 2, "it was asked again: {}", moved.hits());
