@@ -193,6 +193,7 @@ kafka:
 bench:
     cargo run --release --manifest-path tests/bench/Cargo.toml
 
-# What a request costs a broker with and without its journal (callgrind; Debian's package valgrind), and a warm start.
+# What a request costs a broker with and without its journal (callgrind; Debian's package valgrind), a warm start, and what a
+# record costs the client.
 cost:
     tests/cost/run

@@ -214,41 +214,47 @@ impl Walk {
         if self.left <= 0 {
             return None;
         }
-        self.left -= 1;
-        let read = self.read(batch);
+        let read = self.read(batch).and_then(|span| check_headers(&batch.records, &span).map(|()| span));
         if read.is_err() {
             self.left = 0;
         }
-        Some(read)
+        Some(read.map_err(BatchError::Malformed))
     }
 
-    fn read(&mut self, batch: &OpenBatch) -> Result<RecordSpan, BatchError> {
+    /// The next record of a batch that [`Walk::next_record`] has found to be whole: its headers are not looked at again.
+    #[inline]
+    pub(crate) fn next_checked(&mut self, batch: &OpenBatch) -> Option<RecordSpan> {
+        if self.left <= 0 { None } else { self.read(batch).ok() }
+    }
+
+    /// Reads a record up to its headers. Of an error there are words and no more, so that it costs nothing where there is none.
+    #[inline]
+    fn read(&mut self, batch: &OpenBatch) -> Result<RecordSpan, &'static str> {
         let all = &batch.records[..];
         let start = self.position;
         let mut position = start;
         let length = varint::take_int(all, &mut position)?;
         let end = usize::try_from(length).ok().and_then(|length| position.checked_add(length));
         let Some(bytes) = end.and_then(|end| all.get(..end)) else {
-            return Err(BatchError::Malformed("a record is longer than its batch"));
+            return Err("a record is longer than its batch");
         };
         // Attributes of a record are unused.
         position += 1;
         let timestamp_delta = varint::take_long(bytes, &mut position)?;
         let offset_delta = varint::take_int(bytes, &mut position)?;
         if offset_delta < 0 || offset_delta > batch.last_offset_delta {
-            return Err(BatchError::Malformed("an offset delta is outside of its batch"));
+            return Err("an offset delta is outside of its batch");
         }
         let key = take_field(bytes, &mut position)?;
         let value = take_field(bytes, &mut position)?;
-        let header_count = u32::try_from(varint::take_int(bytes, &mut position)?)
-            .map_err(|_| BatchError::Malformed("a header count is negative"))?;
+        let header_count = varint::take_int(bytes, &mut position)?;
+        let header_count = u32::try_from(header_count).map_err(|_| "a header count is negative")?;
         // A header takes two bytes at least.
         if header_count as usize > (bytes.len() - position) / 2 {
-            return Err(BatchError::Malformed("a record announces more headers than its bytes can hold"));
+            return Err("a record announces more headers than its bytes can hold");
         }
-        let headers_at = position;
-        check_headers(bytes, position, header_count)?;
         self.position = bytes.len();
+        self.left -= 1;
         let timestamp = batch.log_append_time.unwrap_or(batch.base_timestamp.wrapping_add(timestamp_delta));
         Ok(RecordSpan {
             offset: batch.base_offset + i64::from(offset_delta),
@@ -256,7 +262,7 @@ impl Walk {
             key,
             value,
             header_count,
-            headers_at: headers_at as u32,
+            headers_at: position as u32,
             start: start as u32,
             end: bytes.len() as u32,
         })
@@ -264,13 +270,15 @@ impl Walk {
 }
 
 /// Walks the headers once, so that reading them later cannot fail.
-fn check_headers(bytes: &[u8], mut position: usize, count: u32) -> Result<(), BatchError> {
-    for _ in 0..count {
-        let key = take_field(bytes, &mut position)?.ok_or(BatchError::Malformed("a header key is null"))?;
-        std::str::from_utf8(part(bytes, key)).map_err(|_| BatchError::Malformed("a header key is not UTF-8"))?;
+#[inline]
+fn check_headers(records: &[u8], span: &RecordSpan) -> Result<(), &'static str> {
+    let (bytes, mut position) = (&records[..span.end as usize], span.headers_at as usize);
+    for _ in 0..span.header_count {
+        let key = take_field(bytes, &mut position)?.ok_or("a header key is null")?;
+        std::str::from_utf8(part(bytes, key)).map_err(|_| "a header key is not UTF-8")?;
         take_field(bytes, &mut position)?;
     }
-    if position == bytes.len() { Ok(()) } else { Err(BatchError::Malformed("a record is longer than its fields")) }
+    if position == bytes.len() { Ok(()) } else { Err("a record is longer than its fields") }
 }
 
 /// The headers of a record that was read, in order.
@@ -284,13 +292,14 @@ pub(crate) fn headers<'a>(records: &'a [u8], span: &RecordSpan) -> impl Iterator
     })
 }
 
+#[inline]
 pub(crate) fn part(bytes: &[u8], (start, length): (u32, u32)) -> &[u8] {
     &bytes[start as usize..][..length as usize]
 }
 
 /// `length: varint, bytes`, null for -1.
 #[inline]
-fn take_field(bytes: &[u8], position: &mut usize) -> Result<Option<(u32, u32)>, BatchError> {
+fn take_field(bytes: &[u8], position: &mut usize) -> Result<Option<(u32, u32)>, &'static str> {
     let length = varint::take_int(bytes, position)?;
     if length == -1 {
         return Ok(None);
@@ -302,7 +311,7 @@ fn take_field(bytes: &[u8], position: &mut usize) -> Result<Option<(u32, u32)>, 
             *position = end;
             Ok(Some((start as u32, length as u32)))
         }
-        _ => Err(BatchError::Malformed("a field is longer than its record")),
+        _ => Err("a field is longer than its record"),
     }
 }
 

@@ -2,8 +2,6 @@
 
 use bytes::{BufMut, BytesMut};
 
-use crate::error::BatchError;
-
 /// How many bytes `put` writes for a value.
 pub(super) const fn length(value: i64) -> usize {
     let bits = 64 - (zigzag(value) | 1).leading_zeros() as usize;
@@ -19,24 +17,35 @@ pub(super) fn put(buffer: &mut BytesMut, value: i64) {
     buffer.put_u8(rest as u8);
 }
 
-/// Reads a value of at most 64 bits at `position` and moves it.
+/// Reads a value of at most 64 bits at `position` and moves it. Most are of one byte or two. What is wrong is said in words alone:
+/// this runs several times for every record.
 #[inline]
-pub(super) fn take_long(bytes: &[u8], position: &mut usize) -> Result<i64, BatchError> {
+pub(super) fn take_long(bytes: &[u8], position: &mut usize) -> Result<i64, &'static str> {
+    let (value, length) = match bytes.get(*position..).unwrap_or_default() {
+        [first @ ..0x80, ..] => (u64::from(*first), 1),
+        [first, second @ ..0x80, ..] => (u64::from(first & 0x7f) | u64::from(*second) << 7, 2),
+        rest => take_longer(rest)?,
+    };
+    *position += length;
+    Ok((value >> 1) as i64 ^ -((value & 1) as i64))
+}
+
+/// The value before zig-zag, and how many bytes it takes.
+fn take_longer(bytes: &[u8]) -> Result<(u64, usize), &'static str> {
     let mut value = 0_u64;
-    for (index, &byte) in bytes.get(*position..).unwrap_or_default().iter().take(10).enumerate() {
+    for (index, &byte) in bytes.iter().take(10).enumerate() {
         value |= u64::from(byte & 0x7f) << (7 * index);
         if byte < 0x80 {
-            *position += index + 1;
-            return Ok((value >> 1) as i64 ^ -((value & 1) as i64));
+            return Ok((value, index + 1));
         }
     }
-    Err(BatchError::Malformed("a varint is cut off or too long"))
+    Err("a varint is cut off or too long")
 }
 
 /// Reads a value that has to fit an `i32`.
 #[inline]
-pub(super) fn take_int(bytes: &[u8], position: &mut usize) -> Result<i32, BatchError> {
-    i32::try_from(take_long(bytes, position)?).map_err(|_| BatchError::Malformed("a varint exceeds 32 bits"))
+pub(super) fn take_int(bytes: &[u8], position: &mut usize) -> Result<i32, &'static str> {
+    i32::try_from(take_long(bytes, position)?).map_err(|_| "a varint exceeds 32 bits")
 }
 
 const fn zigzag(value: i64) -> u64 {

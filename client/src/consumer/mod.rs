@@ -9,6 +9,8 @@ mod assigned;
 mod assignor;
 mod builder;
 mod commits;
+#[cfg(test)]
+mod cost;
 mod fetch_session;
 mod fetcher;
 mod group;

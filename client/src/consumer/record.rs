@@ -72,6 +72,7 @@ impl ConsumerBatch {
     }
 
     /// The records, in order. Nothing is allocated for them.
+    #[inline]
     pub fn records(&self) -> impl Iterator<Item = RecordView<'_>> {
         let mut walk = self.walk;
         std::iter::from_fn(move || {
@@ -107,8 +108,9 @@ impl ConsumerBatch {
 }
 
 /// The batch was walked once when it was opened, so there is nothing left to fail.
+#[inline]
 fn next(walk: &mut Walk, batch: &OpenBatch) -> Option<RecordSpan> {
-    walk.next_record(batch)?.ok()
+    walk.next_checked(batch)
 }
 
 macro_rules! accessors {
