@@ -63,6 +63,8 @@ public final class Transact {
             }
             producer.sendOffsetsToTransaction(offsets, consumer.groupMetadata());
             if (RANDOM.nextInt(10) == 0) {
+                // What was not sent yet would not be written at all.
+                producer.flush();
                 producer.abortTransaction();
                 Member.say("\"aborted\":" + records.count());
                 return false;

@@ -1,6 +1,6 @@
 """Consume, transform, produce, exactly once: confluent-kafka, which is librdkafka. See member.py for the lines that it says.
 
-Each record of the input goes to the output with the offsets in one transaction; one transaction in ten is aborted on
+Each record of the input goes to the output with the offsets in one transaction; one transaction in ten is written, aborted on
 purpose and done again.
 """
 import random
@@ -43,6 +43,8 @@ def transacted(consumer: Consumer, producer: Producer, given, messages: list) ->
         assigned = consumer.position(consumer.assignment())
         producer.send_offsets_to_transaction(assigned, consumer.consumer_group_metadata(), 30)
         if random.random() < 0.1:
+            # What was not sent yet would not be written at all.
+            producer.flush(30)
             producer.abort_transaction(30)
             member.say(aborted=len(messages))
             return False

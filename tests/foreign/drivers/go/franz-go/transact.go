@@ -53,6 +53,10 @@ func one(session *kgo.GroupTransactSession, output string, fetches kgo.Fetches) 
 			}
 		})
 	})
+	if end == kgo.TryAbort {
+		// What was not sent yet would not be written at all.
+		interchange.Check(session.Client().Flush(ctx))
+	}
 	committed, err := session.End(ctx, end)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

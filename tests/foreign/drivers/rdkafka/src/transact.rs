@@ -134,7 +134,12 @@ fn go_through(
     }
     let metadata = consumer.group_metadata().expect("a consumer with a group");
     producer.send_offsets_to_transaction(&consumer.position()?, &metadata, PATIENCE)?;
-    if aborts { producer.abort_transaction(PATIENCE) } else { producer.commit_transaction(PATIENCE) }
+    if !aborts {
+        return producer.commit_transaction(PATIENCE);
+    }
+    // What was not sent yet would not be written at all.
+    producer.flush(PATIENCE)?;
+    producer.abort_transaction(PATIENCE)
 }
 
 /// To what is committed: the records that were aborted come again.
