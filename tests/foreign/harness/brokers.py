@@ -20,9 +20,15 @@ class Broker:
     control: str | None = None
 
     def requests(self, group: str) -> list[str]:
-        """The requests that named the group, a line each, as far back as the journal goes."""
+        """The requests that named the group, a line each, as far back as the journal goes; in its place why there are none."""
         if self.control is None:
-            return []
+            return ["this broker keeps no journal"]
+        try:
+            return self.journal(group)
+        except OSError as error:
+            return [f"the broker does not tell: {error}"]
+
+    def journal(self, group: str) -> list[str]:
         ask, since = f"{self.control}/clusters/main/journal/text?group={group}", 0
         while True:
             try:
