@@ -185,6 +185,8 @@ fn lane_of(by_partition: &[Option<LaneId>], partition: usize) -> Option<LaneId> 
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::{
         batch::{Compression, builder::RecordParts},
@@ -218,6 +220,11 @@ mod tests {
         drop(batcher.push(topic, partition, record, 100, || now));
     }
 
+    /// The partitions that records without key go to.
+    fn chosen(batcher: &mut Batcher, topic: TopicIndex, now: Instant) -> BTreeSet<usize> {
+        (0..60).map(|_| batcher.sticky_partition(topic, 1000, || now)).collect()
+    }
+
     #[test]
     fn a_partition_for_which_something_waits_at_a_broker_that_takes_nothing_is_passed_over() {
         let (start, limit) = (Instant::now(), Duration::from_secs(1));
@@ -230,22 +237,13 @@ mod tests {
         let waiting: Vec<_> = batcher.waiting().map(|(name, partition, since)| (&**name, partition, since)).collect();
         assert_eq!(waiting, [("t", 0, start), ("t", 1, start)]);
         batcher.stalled(BTreeMap::from([(1, start)]));
-        let mut chosen = |millis| {
-            let choices = (0..60).map(|_| batcher.sticky_partition(topic, 1000, || after(millis)));
-            choices.collect::<std::collections::BTreeSet<_>>()
-        };
-        assert_eq!(chosen(1000), [0, 1, 2].into());
-        assert_eq!(chosen(1001), [1, 2].into(), "longer than the limit");
+        assert_eq!(chosen(&mut batcher, topic, after(1000)), [0, 1, 2].into());
+        assert_eq!(chosen(&mut batcher, topic, after(1001)), [1, 2].into(), "longer than the limit");
         // With no broker left that takes anything, any is as good; but where nothing waits, nothing bad is known.
         batcher.stalled(BTreeMap::from([(1, start), (2, start)]));
-        let mut chosen = |millis| {
-            let choices = (0..60).map(|_| batcher.sticky_partition(topic, 1000, || after(millis)));
-            choices.collect::<std::collections::BTreeSet<_>>()
-        };
-        assert_eq!(chosen(1001), [2].into());
+        assert_eq!(chosen(&mut batcher, topic, after(1001)), [2].into());
         push(&mut batcher, topic, 2, start);
-        let choices = (0..60).map(|_| batcher.sticky_partition(topic, 1000, || after(1001)));
-        assert_eq!(choices.collect::<std::collections::BTreeSet<_>>(), [0, 1, 2].into());
+        assert_eq!(chosen(&mut batcher, topic, after(1001)), [0, 1, 2].into());
     }
 
     #[test]
