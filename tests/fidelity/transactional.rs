@@ -2,7 +2,7 @@
 
 use system_tests::batch::Batch;
 use system_tests::raw::patiently;
-use system_tests::world::unique;
+use system_tests::world::{Broker, unique};
 use system_tests::{Raw, Value, api, value};
 
 use crate::ask::{self, Topic, call, fitting, with};
@@ -89,6 +89,29 @@ pub(crate) fn add_body(producer: &Producer, topic: &str, partitions: &[i32]) -> 
         v3_and_below_transactional_id: &producer.transactional_id, v3_and_below_producer_id: producer.id,
         v3_and_below_producer_epoch: producer.epoch, v3_and_below_topics: topics,
     })
+}
+
+/// The answer to what a broker has to refuse because the partition is not in the transaction, in the words of its version.
+///
+/// A Kafka asks the coordinator about all that is sent at one moment in one request, and tells all of it what the version of
+/// the first can be told (`AddPartitionsToTxnManager.addTxnData`): next to other tests, 48 may come for 120 and the other way
+/// round. What asks again is then told otherwise.
+pub(crate) async fn not_added<T>(
+    broker: &Broker,
+    expected: i64,
+    code: impl Fn(&T) -> i64,
+    mut ask: impl AsyncFnMut() -> T,
+) -> T {
+    let alone = async {
+        loop {
+            let answer = ask().await;
+            let code = code(&answer);
+            if !broker.is_real() || code == expected || ![48, 120].contains(&code) {
+                return answer;
+            }
+        }
+    };
+    patiently("a partition to be looked for by itself", alone).await
 }
 
 /// A Produce in the transaction of `producer`; the answer of the partition.
