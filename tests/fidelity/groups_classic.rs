@@ -3,7 +3,9 @@
 
 use super::ask::{call, topic, until};
 use super::code::*;
-use super::member::{Member, describe, start, wait_for_state};
+use super::member::{Member, describe, start, start_on, wait_for_state};
+use mockbroker::MockBroker;
+use system_tests::world::Broker;
 use system_tests::{api, value};
 
 #[tokio::test]
@@ -144,9 +146,17 @@ async fn a_member_that_does_not_ask_for_its_assignment_in_time_is_left_behind() 
 
 #[tokio::test]
 async fn a_member_that_is_not_heard_of_is_gone_after_its_session() {
-    let (broker, group) = start().await;
+    // The shortest session that each allows: Kafka's default for `group.min.session.timeout.ms` is 6 s.
+    let (broker, session_timeout_ms) = match Broker::real() {
+        Some(real) => (real, 6_000),
+        None => {
+            let mock = MockBroker::builder().config("group.initial.rebalance.delay.ms", "0");
+            (Broker::mock(mock.config("group.min.session.timeout.ms", "300").start().await), 300)
+        }
+    };
+    let (broker, group) = start_on(broker).await;
     let mut member = Member::new(&broker, &group).await;
-    member.session_timeout_ms = 6_000;
+    member.session_timeout_ms = session_timeout_ms;
     member.joins().await;
     member.syncs(&[]).await;
     let described = wait_for_state(&mut member.connection, &group, "Empty").await;
@@ -250,7 +260,7 @@ async fn a_group_that_is_deleted_is_as_if_it_had_never_been() {
 }
 
 /// A leader and a follower of generation 2 that have no assignment yet.
-async fn two(broker: &system_tests::world::Broker, group: &str) -> (Member, Member) {
+async fn two(broker: &Broker, group: &str) -> (Member, Member) {
     let (mut leader, mut follower) = (Member::new(broker, group).await, Member::new(broker, group).await);
     leader.joins().await;
     let waits = follower.begin_to_join().await;

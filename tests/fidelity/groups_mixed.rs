@@ -144,7 +144,7 @@ async fn a_static_member_takes_its_place_along_into_the_other_protocol() {
     assert_eq!(old.connection.receive(sent).await["error_code"], NONE);
     let mut new = Consumer::new(&broker, &group, &[&topic]).await;
     new.instance = Some("fixed".to_owned());
-    assert_eq!(new.joins().await, [0, 1, 2, 3], "it is the same member, upgraded");
+    assert_eq!(new.joins_and_owns(4).await, [0, 1, 2, 3], "it is the same member, upgraded");
     assert_eq!(old.heartbeat().await, FENCED_INSTANCE_ID);
     let described = new.describe().await;
     assert_eq!((described["error_code"].int(), described["members"].array().len()), (0, 1));
@@ -166,7 +166,7 @@ async fn an_empty_group_changes_its_kind_with_its_first_member_and_keeps_its_off
     assert_eq!(old.commits(&topic.name, 5).await, NONE);
     old.leaves().await;
     let mut new = Consumer::new(&broker, &group, &[&topic]).await;
-    assert_eq!(new.joins().await, [0, 1, 2, 3]);
+    assert_eq!(new.joins_and_owns(4).await, [0, 1, 2, 3]);
     assert_eq!(new.committed(&topic, None, -1).await, (0, 5));
     new.leaves(-1).await;
     let mut third = owning(Member::new(&broker, &group).await, &topic, &[]);

@@ -29,7 +29,7 @@ const GROWTH_KIB: u64 = 400 * 1024;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_frame_harms_a_running_broker() {
-    let frames = number("HOSTILE_FRAMES", 20_000);
+    let frames = number("HOSTILE_FRAMES", 10_000);
     let seed = number("HOSTILE_SEED", 1);
     let captured = captured();
     let before = peak_memory_kib();

