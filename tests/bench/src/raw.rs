@@ -146,6 +146,11 @@ pub async fn exchange(stream: &mut tokio::net::TcpStream, request: &[u8], answer
 /// As [`exchange`], on a stream that blocks.
 pub fn exchange_blocking(stream: &mut std::net::TcpStream, request: &[u8]) -> std::io::Result<Vec<u8>> {
     stream.write_all(request)?;
+    receive_blocking(stream)
+}
+
+/// The next answer of a stream that blocks.
+pub fn receive_blocking(stream: &mut std::net::TcpStream) -> std::io::Result<Vec<u8>> {
     let mut length = [0; 4];
     stream.read_exact(&mut length)?;
     let mut answer = vec![0; usize::try_from(i32::from_be_bytes(length)).expect("an answer has a length")];

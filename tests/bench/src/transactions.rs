@@ -4,6 +4,7 @@
 //! The three brokers take turns, each a process: `mockbroker`, librdkafka's mock cluster, and a real Kafka. The second
 //! generation of the protocol, which librdkafka's mock does not speak, is measured with the broker in this process.
 
+use std::io::Write;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
@@ -50,38 +51,55 @@ fn against_others(programs: &Programs, effort: Effort) -> Vec<Row> {
     let mut sessions: Vec<Session> = brokers.iter().map(|it| Session::begin(&it.bootstrap, "mover")).collect();
     // A warm peer is a fair one: Kafka's first seconds are those of its compiler.
     for session in &mut sessions {
-        session.per_second(length * 4);
+        session.per_second(length * 4, Session::transact);
     }
-    let mut rates: [Vec<Rates>; 3] = Default::default();
+    let ways: [Way; 2] = [
+        ("AddPartitionsToTxn, Produce, EndTxn over one connection", Session::transact),
+        ("the same three sent at once, answers awaited together", Session::transact_pipelined),
+    ];
+    let mut rates: [[Vec<Rates>; 3]; 2] = Default::default();
     for round in 0..rounds {
-        for turn in 0..sessions.len() {
-            let which = (round + turn) % sessions.len();
-            rates[which].push(sessions[which].per_second(length));
+        for ((_, transact), rates) in ways.iter().zip(&mut rates) {
+            for turn in 0..sessions.len() {
+                let which = (round + turn) % sessions.len();
+                let before = brokers[which].cpu_time();
+                let mut seen = sessions[which].per_second(length, transact);
+                seen.cpu_us = (brokers[which].cpu_time() - before).as_secs_f64() * 1e6 / seen.count;
+                rates[which].push(seen);
+            }
         }
     }
-    let [ours, librdkafka, kafka] = &rates;
-    let what = "AddPartitionsToTxn, Produce, EndTxn over one connection";
-    let against = |peer: &[Rates], name: &str, what: String, of: fn(&Rates) -> f64| {
+    let seconds = length.as_secs_f64();
+    ways.iter().zip(&rates).flat_map(|((what, _), rates)| compared(what, rates, seconds)).collect()
+}
+
+/// How a transaction is asked for: what that is, and the one who does it.
+type Way = (&'static str, fn(&mut Session));
+
+/// The rows of one way to ask, of which the first is what was promised.
+fn compared(what: &str, [ours, librdkafka, kafka]: &[Vec<Rates>; 3], seconds: f64) -> Vec<Row> {
+    let against = |peer: &[Rates], name: &str, what: String, unit: &str, of: fn(&Rates) -> f64| {
         let ratios: Vec<f64> = ours.iter().zip(peer).map(|(ours, peer)| of(ours) / of(peer)).collect();
         let (ours, peer): (Vec<f64>, Vec<f64>) = (ours.iter().map(of).collect(), peer.iter().map(of).collect());
         let ratio = Estimate::of(&ratios);
-        let row = Row::info("transactions", what, format!("{:.0} /s", median(&ours)))
+        let row = Row::info("transactions", what, format!("{:.0} {unit}", median(&ours)))
             .against(
-                format!("{:.0} /s ({name})", median(&peer)),
+                format!("{:.0} {unit} ({name})", median(&peer)),
                 format!("{:.2} ({:.2}-{:.2})", ratio.median, ratio.low, ratio.high),
             )
-            .detail(json!({ "mockbroker": ours, "peer": peer, "rounds": rounds, "seconds": length.as_secs_f64() }));
+            .detail(json!({ "mockbroker": ours, "peer": peer, "rounds": ours.len(), "seconds": seconds }));
         (row, ratio.median)
     };
     let judged = |peer: &[Rates], name: &str, bar: f64| {
-        let (row, ratio) = against(peer, name, what.to_owned(), |rates| rates.transactions);
+        let (row, ratio) = against(peer, name, what.to_owned(), "/s", |rates| rates.transactions);
         row.judged(format!(">= {bar}"), Verdict::at_least(ratio, bar))
     };
-    let requests = format!("{what}: requests answered");
+    let peer = "librdkafka mock";
     vec![
         judged(kafka, "Kafka", KAFKA_BAR),
-        judged(librdkafka, "librdkafka mock", LIBRDKAFKA_BAR),
-        against(librdkafka, "librdkafka mock", requests, |rates| rates.requests).0,
+        judged(librdkafka, peer, LIBRDKAFKA_BAR),
+        against(librdkafka, peer, format!("{what}: requests answered"), "/s", |rates| rates.requests).0,
+        against(librdkafka, peer, format!("{what}: CPU of the broker"), "us", |rates| rates.cpu_us).0,
     ]
 }
 
@@ -98,7 +116,7 @@ fn second_generation(effort: Effort) -> Row {
         });
     });
     let mut session = Session::begin(&bootstrap.recv().expect("the broker starts"), "mover");
-    let rate = session.second_per_second(length);
+    let rate = session.per_second(length, Session::transact_at_once).transactions;
     drop(stop);
     server.join().expect("the broker ends in peace");
     Row::info("transactions", "Produce v12, EndTxn v5, broker and producer in this process", format!("{rate:.0} /s"))
@@ -131,6 +149,10 @@ fn idle(programs: &Programs, effort: Effort) -> Row {
 struct Rates {
     transactions: f64,
     requests: f64,
+    /// How many there were.
+    count: f64,
+    /// CPU of the broker for one, in microseconds.
+    cpu_us: f64,
 }
 
 /// A producer with a transactional id, and its connection.
@@ -196,7 +218,12 @@ impl Session {
     }
 
     fn add(&mut self) {
-        let request = frame(ADD_PARTITIONS_TO_TXN, 1, |out| {
+        let request = self.add_partitions();
+        while !is_added(&self.ask(&request)) {}
+    }
+
+    fn add_partitions(&self) -> raw::Frame {
+        frame(ADD_PARTITIONS_TO_TXN, 1, |out| {
             string(out, &self.transactional_id);
             int64(out, self.producer_id);
             int16(out, self.producer_epoch);
@@ -204,16 +231,7 @@ impl Session {
             string(out, TOPIC);
             int32(out, 1);
             int32(out, 0);
-        });
-        loop {
-            // correlation id, throttle time, array length, name, array length, partition, error code
-            match int16_at(&self.ask(&request), 4 + 4 + 4 + 2 + TOPIC.len() + 4 + 4) {
-                0 => return,
-                // The markers of the one before are being written.
-                CONCURRENT_TRANSACTIONS => {}
-                code => panic!("AddPartitionsToTxn is answered with {code}"),
-            }
-        }
+        })
     }
 
     /// The next batch of the producer.
@@ -227,10 +245,10 @@ impl Session {
         self.sequence += 1;
     }
 
-    fn transact(&mut self) {
-        self.add();
+    /// Produce of the next batch.
+    fn produce(&mut self) -> raw::Frame {
         self.seal();
-        let request = frame(PRODUCE, 8, |out| {
+        frame(PRODUCE, 8, |out| {
             string(out, &self.transactional_id);
             int16(out, -1);
             int32(out, 10_000);
@@ -239,21 +257,53 @@ impl Session {
             int32(out, 1);
             int32(out, 0);
             raw::bytes(out, &self.batch);
-        });
-        raw::expect_produced(TOPIC, &self.ask(&request));
-        let request = frame(END_TXN, 1, |out| {
+        })
+    }
+
+    fn commit(&self) -> raw::Frame {
+        frame(END_TXN, 1, |out| {
             string(out, &self.transactional_id);
             int64(out, self.producer_id);
             int16(out, self.producer_epoch);
             out.push(1);
-        });
-        assert_eq!(int16_at(&self.ask(&request), 8), 0, "EndTxn is answered with an error");
+        })
     }
 
-    fn per_second(&mut self, length: Duration) -> Rates {
+    fn transact(&mut self) {
+        self.add();
+        let request = self.produce();
+        raw::expect_produced(TOPIC, &self.ask(&request));
+        let request = self.commit();
+        expect_ended(&self.ask(&request));
+    }
+
+    /// The same with the three requests sent at once, which leaves one turn of the processes to a transaction.
+    fn transact_pipelined(&mut self) {
+        loop {
+            let requests = [self.add_partitions(), self.produce(), self.commit()].concat();
+            self.asked += 3;
+            self.stream.write_all(&requests).expect("the broker reads");
+            let [added, produced, ended] =
+                [(); 3].map(|()| raw::receive_blocking(&mut self.stream).expect("the broker answers"));
+            if is_added(&added) {
+                raw::expect_produced(TOPIC, &produced);
+                expect_ended(&ended);
+                return;
+            }
+            // The other two are refused with it.
+            self.sequence -= 1;
+        }
+    }
+
+    fn per_second(&mut self, length: Duration, transact: impl Fn(&mut Self)) -> Rates {
         self.asked = 0;
-        let transactions = rate(length, || self.transact());
-        Rates { transactions, requests: f64::from(self.asked) / length.as_secs_f64() }
+        let (begin, mut count) = (Instant::now(), 0.0);
+        while begin.elapsed() < length {
+            transact(self);
+            count += 1.0;
+        }
+        let seconds = begin.elapsed().as_secs_f64();
+        Rates { transactions: count / seconds, requests: f64::from(self.asked) / seconds, count, cpu_us: 0.0 }
     }
 
     /// The same in the second generation of the protocol (KIP-890).
@@ -291,21 +341,20 @@ impl Session {
         self.producer_epoch = int16_at(&answer, 19);
         self.sequence = 0;
     }
+}
 
-    fn second_per_second(&mut self, length: Duration) -> f64 {
-        rate(length, || self.transact_at_once())
+/// Whether AddPartitionsToTxn has added; not yet while the markers of the transaction before are being written.
+fn is_added(answer: &[u8]) -> bool {
+    // correlation id, throttle time, array length, name, array length, partition, error code
+    match int16_at(answer, 4 + 4 + 4 + 2 + TOPIC.len() + 4 + 4) {
+        0 => true,
+        CONCURRENT_TRANSACTIONS => false,
+        code => panic!("AddPartitionsToTxn is answered with {code}"),
     }
 }
 
-/// How often `act` is done in a second.
-fn rate(length: Duration, mut act: impl FnMut()) -> f64 {
-    let begin = Instant::now();
-    let mut count = 0_u32;
-    while begin.elapsed() < length {
-        act();
-        count += 1;
-    }
-    f64::from(count) / begin.elapsed().as_secs_f64()
+fn expect_ended(answer: &[u8]) {
+    assert_eq!(int16_at(answer, 8), 0, "EndTxn is answered with an error");
 }
 
 /// A frame of a flexible version: its header ends with tags, of which there are none.
