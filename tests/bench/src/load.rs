@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use clap::{Parser, ValueEnum};
+use clap::{CommandFactory, Parser, ValueEnum};
 
 use crate::machine::{cpu_time, own_cpu_time};
 use crate::statistics::quantile;
@@ -61,6 +61,11 @@ pub struct Load {
 }
 
 impl Load {
+    /// Ends the program as clap does: a driver that does not do what was asked for says who does.
+    pub fn refuse(why: &str) -> ! {
+        Self::command().error(clap::error::ErrorKind::InvalidValue, why).exit()
+    }
+
     /// The properties, taken apart.
     pub fn properties(&self) -> impl Iterator<Item = (&str, &str)> {
         self.properties.iter().map(|property| property.split_once('=').expect("a property is KEY=VALUE"))

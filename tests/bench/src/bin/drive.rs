@@ -31,7 +31,7 @@ fn main() {
         Direction::Await => one_at_a_time(&load),
         Direction::Spread => spread(&load),
         Direction::Transact => transact(&load),
-        Direction::Loop => unimplemented!("librdkafka has no such loop"),
+        Direction::Loop => Load::refuse("librdkafka has no such loop: drive-ours does it"),
     };
     run.print("librdkafka", &rdkafka::util::get_rdkafka_version().1);
 }

@@ -30,8 +30,8 @@ fn main() -> Result<()> {
             Direction::Await => one_at_a_time(&load).await,
             Direction::Spread => spread(&load).await,
             Direction::Loop => exactly_once(&load).await,
-            Direction::Transact => unimplemented!("the loop is what is measured"),
-            Direction::Join => unimplemented!("the figure `groups` has its own members"),
+            Direction::Transact => Load::refuse("of this client the loop is measured: drive-ours loop"),
+            Direction::Join => Load::refuse("of this client the figure `groups` has its own members: bench groups"),
         }
     })?;
     run.print("async-kafka", env!("CARGO_PKG_VERSION"));
