@@ -24,6 +24,7 @@
 pub(crate) mod builder;
 pub(crate) mod compression;
 pub(crate) mod cursor;
+mod plain;
 mod varint;
 
 pub use compression::Compression;
