@@ -172,43 +172,77 @@ async fn the_loop_stops_with_the_error_and_the_next_one_goes_on_there() {
     assert_eq!(stage.numbers().await, (0..20).collect::<Vec<_>>());
 }
 
-#[tokio::test]
-async fn a_batch_that_fails_again_goes_to_the_dead_letters_with_its_offset() {
-    let stage = Arc::new(Stage::new(2).await);
-    let dead = dead_letters(&stage).await;
+/// Works on thirty records of which those in `poison` cannot be worked on; what fails a second time is given up. The topic of the dead
+/// letters, and the numbers in it, in order.
+async fn with_poison(
+    stage: &Arc<Stage>,
+    poison: &'static [i32],
+    give_up: fn(Arc<str>) -> OnError,
+) -> (Arc<str>, Vec<i32>) {
+    let dead = dead_letters(stage).await;
     stage.feed(0..30).await;
     let (consumer, producer) = (stage.consumer().await, stage.producer().build().await.expect("taken over"));
     let stop = Arc::new(Notify::new());
-    let (stopping, inner, letters) = (Arc::clone(&stop), Arc::clone(&stage), Arc::clone(&dead));
+    let (stopping, inner, letters) = (Arc::clone(&stop), Arc::clone(stage), Arc::clone(&dead));
     let ended = tokio::spawn(async move {
         let each = |batch: ConsumerBatch, transaction: TransactionSender| {
             let stage = Arc::clone(&inner);
             async move {
                 work(&stage, &batch, &transaction).await?;
-                let poisoned = batch.records().any(|record| number(record.value()) == 7);
-                if poisoned { Err(BoxError::from("7 is poison")) } else { Ok(()) }
+                let poison = batch.records().map(|record| number(record.value())).find(|n| poison.contains(n));
+                poison.map_or(Ok(()), |poison| Err(BoxError::from(format!("{poison} is poison"))))
             }
         };
         let looped = inner.kafka.exactly_once(consumer, producer).on_error(move |failure| match failure.attempts {
             1 => OnError::Retry,
-            _ => OnError::DeadLetter(Arc::clone(&letters)),
+            _ => give_up(Arc::clone(&letters)),
         });
         looped.until(async move { stopping.notified().await }).for_each_batch(each).await
     });
-    until_done(&stage, 30).await;
+    until_done(stage, 30).await;
     stopped(&stop, ended).await;
-    let (good, bad) = (stage.numbers().await, stage.committed_in(&dead).await);
-    let mut all: Vec<i32> = bad.iter().map(|value| value.parse().expect("a number")).collect();
-    assert!(all.contains(&7) && !good.contains(&7), "{all:?}");
-    all.extend(&good);
+    let values = stage.committed_in(&dead).await;
+    let mut numbers: Vec<i32> = values.iter().map(|value| value.parse().expect("a number")).collect();
+    numbers.sort_unstable();
+    (dead, numbers)
+}
+
+/// A topic for dead letters.
+async fn dead_letters(stage: &Stage) -> Arc<str> {
+    let dead: Arc<str> = unique("dead").into();
+    let wanted = value!({ name: &*dead, num_partitions: 1, replication_factor: 1 });
+    let body = value!({ topics: [wanted], timeout_ms: 10_000 });
+    let created = stage.broker.connect().await.call(CREATE_TOPICS, 7, body).await;
+    assert_eq!(created["topics"][0]["error_code"], 0, "{created:?}");
+    dead
+}
+
+#[tokio::test]
+async fn a_batch_that_fails_again_goes_to_the_dead_letters_with_its_offset() {
+    let stage = Arc::new(Stage::new(2).await);
+    let (dead, bad) = with_poison(&stage, &[7], OnError::DeadLetter).await;
+    let good = stage.numbers().await;
+    assert!(bad.contains(&7) && !good.contains(&7), "{bad:?}");
+    let mut all = [bad, good].concat();
     all.sort_unstable();
     assert_eq!(all, (0..30).collect::<Vec<_>>(), "every record is in one of the two topics, once");
-    let consumer = stage.quiet.assigned_consumer().assign(Arc::clone(&dead), 0, async_kafka::Offset::Earliest);
+    let consumer = stage.quiet.assigned_consumer().assign(dead, 0, async_kafka::Offset::Earliest);
     let consumer = consumer.isolation(IsolationLevel::ReadCommitted).build().await.expect("assigned");
     let letter = within("a letter", consumer.recv()).await.expect("no error").expect("open");
     let headers: BTreeMap<_, _> = letter.headers().collect();
     assert_eq!(headers["dead-letter.topic"], Some(stage.input.as_bytes()));
     assert_eq!(headers["dead-letter.error"], Some(&b"7 is poison"[..]));
+}
+
+#[tokio::test]
+async fn only_the_records_that_fail_go_to_the_dead_letters() {
+    // Batches of three, and some batches in a transaction, so that more than one of a partition fails in the same one.
+    const POISON: &[i32] = &[3, 7, 8, 21];
+    let stage = Arc::new(Stage::new(2).await);
+    let (_, bad) = with_poison(&stage, POISON, OnError::DeadLetterRecords).await;
+    assert_eq!(bad, POISON, "those, and each once");
+    let good: Vec<i32> = (0..30).filter(|n| !POISON.contains(n)).collect();
+    assert_eq!(stage.numbers().await, good, "the others have their results");
 }
 
 #[tokio::test]
@@ -231,52 +265,6 @@ async fn a_commit_that_nobody_can_tell_of_any_more_is_left_to_the_committed_offs
         stopped(&stop, ended).await;
         assert_eq!(stage.numbers().await, (0..20).collect::<Vec<_>>(), "applied: {apply}");
     }
-}
-
-/// A topic for dead letters.
-async fn dead_letters(stage: &Stage) -> Arc<str> {
-    let dead: Arc<str> = unique("dead").into();
-    let wanted = value!({ name: &*dead, num_partitions: 1, replication_factor: 1 });
-    let body = value!({ topics: [wanted], timeout_ms: 10_000 });
-    let created = stage.broker.connect().await.call(CREATE_TOPICS, 7, body).await;
-    assert_eq!(created["topics"][0]["error_code"], 0, "{created:?}");
-    dead
-}
-
-#[tokio::test]
-async fn only_the_records_that_fail_go_to_the_dead_letters() {
-    const POISON: [i32; 4] = [3, 7, 8, 21];
-    let stage = Arc::new(Stage::new(2).await);
-    let dead = dead_letters(&stage).await;
-    // Batches of three, and some batches in a transaction, so that more than one of a partition fails in the same one.
-    stage.feed(0..30).await;
-    let (consumer, producer) = (stage.consumer().await, stage.producer().build().await.expect("taken over"));
-    let stop = Arc::new(Notify::new());
-    let (stopping, inner, letters) = (Arc::clone(&stop), Arc::clone(&stage), Arc::clone(&dead));
-    let ended = tokio::spawn(async move {
-        let each = |batch: ConsumerBatch, transaction: TransactionSender| {
-            let stage = Arc::clone(&inner);
-            async move {
-                work(&stage, &batch, &transaction).await?;
-                let poison = batch.records().map(|record| number(record.value())).find(|n| POISON.contains(n));
-                poison.map_or(Ok(()), |poison| Err(BoxError::from(format!("{poison} is poison"))))
-            }
-        };
-        let looped = inner.kafka.exactly_once(consumer, producer);
-        let looped = looped.on_error(move |failure| match (failure.attempts, failure.batch.records().count()) {
-            (1, _) => OnError::Retry,
-            _ => OnError::DeadLetterRecords(Arc::clone(&letters)),
-        });
-        looped.until(async move { stopping.notified().await }).for_each_batch(each).await
-    });
-    until_done(&stage, 30).await;
-    stopped(&stop, ended).await;
-    let mut bad: Vec<i32> =
-        stage.committed_in(&dead).await.iter().map(|value| value.parse().expect("a number")).collect();
-    bad.sort_unstable();
-    assert_eq!(bad, POISON, "those, and each once");
-    let good: Vec<i32> = (0..30).filter(|n| !POISON.contains(n)).collect();
-    assert_eq!(stage.numbers().await, good, "the others have their results");
 }
 
 #[tokio::test]
