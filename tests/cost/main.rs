@@ -1,21 +1,24 @@
-//! `dispatch-cost`: a load for callgrind (`tests/cost/run`). One connection asks the same thing over TCP, one request at a time; the
-//! broker has a thread of its own, so that what it takes can be told from what the client takes.
+//! `dispatch-cost`: a load for callgrind (`tests/cost/run`). One connection asks the same thing over TCP, one request at a time.
+//!
+//! Broker and client share one thread, so that every run executes the same instructions: whenever the broker has nothing to do
+//! and would sleep, [`Client::turn`] reads its answer and sends the next request. callgrind leaves that function out.
 //!
 //! - `dispatch-cost API REQUESTS JOURNAL`: `heartbeat`, `metadata`, `produce` or `fetch`; how often; `kept` or `none`.
 //! - `dispatch-cost snapshot TIMES`: how long it takes to start a cluster that is warm: a hundred topics, 10,000 records, by the
 //!   clock of the machine.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
 
-use mockbroker::{MockBroker, SeedBatch, schema};
+use mockbroker::{Clock, MockBroker, SeedBatch, schema};
 use system_tests::api::{FETCH, HEARTBEAT, METADATA, PRODUCE};
 use system_tests::batch::Batch;
 use system_tests::codec;
 use system_tests::raw::header;
 use system_tests::value;
 use system_tests::value::Value;
+use tokio::sync::oneshot;
 
 const TOPIC: &str = "orders";
 
@@ -28,22 +31,67 @@ fn main() {
         return snapshots(requests);
     }
     let journal = next();
-    let frame = frame_of(&api);
-    let (tell, told) = mpsc::channel();
-    let (end, ended) = tokio::sync::oneshot::channel();
-    let broker = std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        runtime.block_on(async {
-            let broker = MockBroker::builder().journal(journal == "kept").topic(TOPIC, 1).start().await;
-            broker.topic(TOPIC).partition(0).write(SeedBatch::of(["a record"]));
-            tell.send(broker.bootstrap_servers().to_owned()).expect("the client waits");
-            ended.await.expect("the client says when it ends");
-        });
+    let client: Arc<Mutex<Option<Client>>> = Arc::default();
+    let turn = {
+        let client = Arc::clone(&client);
+        move || client.lock().expect("one thread").as_mut().into_iter().for_each(Client::turn)
+    };
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = builder.enable_all().on_thread_park(turn).build().expect("a runtime");
+    runtime.block_on(async {
+        // By the machine's clock a request costs now more, now less: to subtract nanoseconds is to borrow or not to borrow.
+        let builder = MockBroker::builder().journal(journal == "kept").clock(Clock::manual()).seed(1);
+        let broker = builder.topic(TOPIC, 1).start().await;
+        broker.topic(TOPIC).partition(0).write(SeedBatch::of(["a record"]));
+        let (end, ended) = oneshot::channel();
+        *client.lock().expect("one thread") =
+            Some(Client::connect(broker.bootstrap_servers(), frame_of(&api), requests, end));
+        ended.await.expect("the client says when it ends");
     });
-    let address = told.recv().expect("the broker says where it is");
-    ask(&address, &frame, requests);
-    end.send(()).expect("the broker waits");
-    broker.join().expect("it ended well");
+}
+
+/// One that asks the same thing again and again.
+struct Client {
+    stream: TcpStream,
+    frame: Vec<u8>,
+    /// How many requests are still to be sent.
+    left: usize,
+    answer: Vec<u8>,
+    /// How much of the answer is there; `None` if no request is on its way.
+    arrived: Option<usize>,
+    end: Option<oneshot::Sender<()>>,
+}
+
+impl Client {
+    fn connect(address: &str, frame: Vec<u8>, requests: usize, end: oneshot::Sender<()>) -> Self {
+        let stream = TcpStream::connect(address).expect("the broker listens");
+        stream.set_nodelay(true).expect("a TCP socket");
+        stream.set_nonblocking(true).expect("a TCP socket");
+        Self { stream, frame, left: requests, answer: vec![0; 64 * 1024], arrived: None, end: Some(end) }
+    }
+
+    /// Reads what has come and, once that is a whole answer, asks again.
+    #[inline(never)]
+    fn turn(&mut self) {
+        if let Some(arrived) = &mut self.arrived {
+            match self.stream.read(&mut self.answer[*arrived..]) {
+                Ok(0) => panic!("the broker closed the connection"),
+                Ok(count) => *arrived += count,
+                Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}"),
+            }
+            let length = self.answer.first_chunk().map_or(0, |length| u32::from_be_bytes(*length)) as usize;
+            if *arrived < 4 + length || *arrived < 4 {
+                return;
+            }
+        }
+        if self.left == 0 {
+            self.end.take().into_iter().for_each(|end| end.send(()).expect("the broker waits"));
+            return;
+        }
+        self.left -= 1;
+        self.stream.write_all(&self.frame).expect("a small frame fits");
+        self.arrived = Some(0);
+    }
 }
 
 /// Prints what a start of a warm cluster takes, in sockets and in memory: the median.
@@ -74,18 +122,6 @@ fn snapshots(times: usize) {
             );
         }
     });
-}
-
-fn ask(address: &str, frame: &[u8], requests: usize) {
-    let mut stream = TcpStream::connect(address).expect("the broker listens");
-    stream.set_nodelay(true).expect("a TCP socket");
-    let mut answer = vec![0; 64 * 1024];
-    for _ in 0..requests {
-        stream.write_all(frame).expect("the broker reads");
-        stream.read_exact(&mut answer[..4]).expect("the broker answers");
-        let length = u32::from_be_bytes(answer[..4].try_into().expect("four bytes")) as usize;
-        stream.read_exact(&mut answer[..length]).expect("the broker answers");
-    }
 }
 
 /// The frame with its length.

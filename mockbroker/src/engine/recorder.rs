@@ -16,7 +16,7 @@ use crate::error::Close;
 use crate::fault::{Asked, Scope};
 use crate::handlers::subject::subject;
 use crate::handlers::table::{self, Incoming};
-use crate::journal::{Entry, Fate, Found, Ring, Source};
+use crate::journal::{Entry, Fate, Found, Kept, Ring, Source, Start};
 use crate::time::Timestamp;
 use crate::types::{ConnectionId, NodeId};
 use crate::wait::Watched;
@@ -47,13 +47,7 @@ impl Recorder {
 
 /// What connections tell.
 impl Engine {
-    /// The frame of a request, if it is to be kept.
-    #[inline]
-    pub(crate) fn to_record(&self, frame: &Bytes) -> Option<Bytes> {
-        self.recorder.ring.is_some().then(|| frame.clone())
-    }
-
-    /// A request was answered at once with what `answer` has; with `None` it waits. Its number.
+    /// A request was answered at once with what `answer` has; with `None` it waits. Its number in that case.
     #[inline]
     pub(crate) fn record(
         &self,
@@ -62,9 +56,10 @@ impl Engine {
         request: &Bytes,
         answer: Option<Pieces<'_>>,
     ) -> Option<u64> {
+        let waits = answer.is_none();
         let number = self.recorder.ring()?.push(connection, arrived, request, answer);
         self.changes.note();
-        Some(number)
+        waits.then_some(number)
     }
 
     /// A request that waited was answered.
@@ -127,23 +122,27 @@ impl Engine {
         }
     }
 
-    fn entries_in(&self, since: u64, scope: &Scope) -> Found {
+    fn entries_in(&self, start: Start, scope: &Scope) -> Found {
         let Some(ring) = self.recorder.ring() else {
-            return Found { entries: Vec::new(), forgotten: 0, next: 0 };
+            return Found { entries: Vec::new(), forgotten: 0, next: 0, written: 0 };
         };
-        let kept = ring.since(since).filter(|kept| scope.may_hold(kept.api_key()));
-        let entries = kept
-            .map(|kept| Entry::new(kept.number(), kept.record(), ring.peers().get(&kept.connection()).cloned()))
-            .collect();
-        let found = Found { entries, forgotten: ring.forgotten(), next: ring.next_number() };
+        let entry = |kept: Kept<'_>| {
+            let peer = ring.peers().get(&kept.connection()).cloned();
+            scope.may_hold(kept.api_key()).then(|| Entry::new(kept.number(), kept.record(), peer))
+        };
+        let entries: Vec<Entry> = match start {
+            Start::Number(number) => ring.since(number).filter_map(entry).collect(),
+            Start::Written(written) => ring.changed(written).filter_map(entry).collect(),
+        };
+        let (forgotten, next, written) = (ring.forgotten(), ring.next_number(), ring.written());
         drop(ring);
-        let entries = found.entries.into_iter().map(|entry| self.found_out(entry));
-        Found { entries: entries.filter(|entry| is_in(scope, entry)).collect(), ..found }
+        let entries = entries.into_iter().map(|entry| self.found_out(entry));
+        Found { entries: entries.filter(|entry| is_in(scope, entry)).collect(), forgotten, next, written }
     }
 
     /// `entry` with what it is about: topics by the names that they have now.
     fn found_out(&self, entry: Entry) -> Entry {
-        let about = match table::decode(entry.request_bytes()) {
+        let about = match table::decode(&entry.request_bytes()) {
             Ok(Incoming::Request(_, request)) => self.read(|state| subject(&request, state.cluster.topics())),
             _ => Subject::default(),
         };
@@ -163,7 +162,7 @@ impl Engine {
             };
             format!("#{} +{at} ms {entry}{took}", entry.number())
         };
-        self.entries_in(since, &crate::fault::on_any()).entries.into_iter().map(line).collect()
+        self.entries_in(Start::Number(since), &crate::fault::on_any()).entries.into_iter().map(line).collect()
     }
 
     /// The connections that are known, those that have ended among them, by id.
@@ -216,8 +215,8 @@ impl Watched for Engine {
 }
 
 impl Source for Engine {
-    fn entries(&self, since: u64, scope: &Scope) -> Found {
-        self.entries_in(since, scope)
+    fn entries(&self, start: Start, scope: &Scope) -> Found {
+        self.entries_in(start, scope)
     }
 
     fn is_kept(&self) -> bool {

@@ -179,8 +179,8 @@ pub(crate) enum Incoming {
 /// Reads a whole frame. Nothing is decoded before the guard has walked it.
 ///
 /// Errors: Kafka closes the connection on a request that it does not know or cannot read.
-pub(crate) fn decode(mut frame: Bytes) -> Result<Incoming, Close> {
-    let header = crate::wire::request::read_header(&mut frame, |key, version| {
+pub(crate) fn decode(frame: &Bytes) -> Result<Incoming, Close> {
+    let (header, mut body) = crate::wire::request::read_header(frame, |key, version| {
         if key == API_VERSIONS {
             return Ok(version >= 3);
         }
@@ -200,9 +200,9 @@ pub(crate) fn decode(mut frame: Bytes) -> Result<Incoming, Close> {
         return Ok(Incoming::UnknownApiVersions(header));
     }
     let message = message_of_request(header.api_key);
-    guard::check(message, header.api_version, &frame, &guard::Limits::DEFAULT)
+    guard::check(message, header.api_version, &body, &guard::Limits::DEFAULT)
         .map_err(|malformed| Close::because(malformed.to_string()))?;
-    let request = decode_body(&header, &mut frame)
+    let request = decode_body(&header, &mut body)
         .map_err(|error| Close::because(format!("{} v{}: {error}", message.name, header.api_version)))?;
     Ok(Incoming::Request(header, request))
 }

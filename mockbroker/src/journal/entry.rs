@@ -48,14 +48,15 @@ pub enum Decision {
 impl Entry {
     /// The request that `record` holds; what it is about is for the caller to find out.
     pub(crate) fn new(number: u64, record: Record, peer: Option<Peer>) -> Self {
-        let mut body = record.request.clone();
-        let header = read_header(&mut body, |key, version| {
+        let header = read_header(&record.request, |key, version| {
             Ok(schema::request(key).is_some_and(|message| message.header_version(version) >= 2))
         });
         let raw = |at: usize| record.request.get(at..at + 2).map_or(-1, |mut bytes| bytes.get_i16());
-        let (api_key, version, correlation_id, client_id) = match header {
-            Ok(header) => (header.api_key, header.api_version, header.correlation_id, header.client_id.to_string()),
-            Err(_) => (raw(0), raw(2), -1, String::new()),
+        let (api_key, version, correlation_id, client_id, body) = match header {
+            Ok((header, body)) => {
+                (header.api_key, header.api_version, header.correlation_id, header.client_id.to_string(), body)
+            }
+            Err(_) => (raw(0), raw(2), -1, String::new(), Bytes::new()),
         };
         let subject = Subject::default();
         Self { number, record, peer, api_key, version, correlation_id, client_id, body, subject }

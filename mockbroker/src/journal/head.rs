@@ -35,6 +35,11 @@ pub(super) const CLOSED: u32 = u32::MAX - 4;
 pub(super) const PEER_GONE: u32 = u32::MAX - 5;
 
 impl Head {
+    /// Whether a request begins here; if not, it is about one that came before.
+    pub(super) fn has_request(self) -> bool {
+        self.request != NONE
+    }
+
     #[inline]
     pub(super) fn bytes(self) -> [u8; HEAD_BYTES] {
         let mut bytes = [0; HEAD_BYTES];

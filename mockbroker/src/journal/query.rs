@@ -1,6 +1,6 @@
 //! The public face of the journal: which requests, how many, and waiting for them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::RangeBounds;
 use std::sync::Arc;
@@ -15,10 +15,19 @@ use crate::wire::api_key::ApiKey;
 
 /// Where the requests are: the engine.
 pub(crate) trait Source: Watched {
-    /// The requests of `scope` from number `since` on.
-    fn entries(&self, since: u64, scope: &Scope) -> Found;
+    /// The requests of `scope` from `start` on.
+    fn entries(&self, start: Start, scope: &Scope) -> Found;
     /// Every request is kept; it was not switched off.
     fn is_kept(&self) -> bool;
+}
+
+/// From where on requests are asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Start {
+    /// Those with this number or a later one.
+    Number(u64),
+    /// Those that came, or of which it was decided what becomes of them, since so much was [`written`](Found::written).
+    Written(u64),
 }
 
 /// What the ring had.
@@ -29,6 +38,8 @@ pub(crate) struct Found {
     pub(crate) forgotten: u64,
     /// The number of the next request.
     pub(crate) next: u64,
+    /// How much had been written: all of it was looked at.
+    pub(crate) written: u64,
 }
 
 /// What clients have asked of a broker: all of it, or what the filters leave. Made by [`MockBroker::journal`].
@@ -226,7 +237,7 @@ impl Journal {
 impl Journal {
     /// The number that the next request of the broker will have, for [`since`](Self::since).
     pub fn mark(&self) -> u64 {
-        self.source.entries(u64::MAX, &on_any()).next
+        self.source.entries(Start::Number(u64::MAX), &on_any()).next
     }
 
     /// How many there are.
@@ -250,7 +261,7 @@ impl Journal {
     ///
     /// In a sentence, what would be a panic there.
     pub(crate) fn try_entries(&self) -> Result<Vec<Entry>, String> {
-        let found = self.look(self.since)?;
+        let found = self.look(Start::Number(self.since), self.since)?;
         Ok(found.entries.into_iter().filter(|entry| self.holds(entry)).collect())
     }
 
@@ -281,11 +292,10 @@ impl Journal {
         Ok(pcapng(&self.try_entries()?))
     }
 
-    /// How many requests are forgotten, and those that are not; `None` if none are kept at all.
+    /// What there is from `start` on, whatever is forgotten; `None` if no request is kept at all.
     #[cfg(feature = "control")]
-    pub(crate) fn still_kept(&self) -> Option<(u64, Vec<Entry>)> {
-        let found = self.source.is_kept().then(|| self.source.entries(0, &self.scope))?;
-        Some((found.forgotten, found.entries))
+    pub(crate) fn news(&self, start: Start) -> Option<Found> {
+        self.source.is_kept().then(|| self.source.entries(start, &self.scope))
     }
 
     /// Waits until there are `count` of them, and returns all that there are then. Safe to drop.
@@ -313,17 +323,20 @@ impl Journal {
     ///
     /// In a sentence: it cannot be known how many there are.
     pub(crate) async fn gather(&self, count: usize) -> Result<Vec<Entry>, String> {
-        let (mut from, mut held) = (self.since, BTreeMap::new());
+        let (mut from, mut start) = (self.since, Start::Number(self.since));
+        let (mut held, mut open) = (BTreeMap::new(), BTreeSet::new());
         search(&*self.source, || {
-            let found = match self.look(from) {
+            let found = match self.look(start, open.first().map_or(from, |oldest| from.min(*oldest))) {
                 Ok(found) => found,
                 Err(why) => return Some(Err(why)),
             };
-            from = found.next;
-            for entry in found.entries {
-                // What it comes to is still open: it is looked at again.
+            (from, start) = (found.next.max(from), Start::Written(found.written));
+            for entry in found.entries.into_iter().filter(|entry| entry.number() >= self.since) {
+                // What it comes to is still open, and must not be forgotten before it is told.
                 if self.outcome.is_some() && entry.decision() == Decision::Waits {
-                    from = from.min(entry.number());
+                    open.insert(entry.number());
+                } else {
+                    open.remove(&entry.number());
                 }
                 if self.holds(&entry) {
                     held.insert(entry.number(), entry);
@@ -336,12 +349,13 @@ impl Journal {
         .await
     }
 
-    fn look(&self, since: u64) -> Result<Found, String> {
+    /// What there is from `start` on, if nothing from request `needed` on is forgotten.
+    fn look(&self, start: Start, needed: u64) -> Result<Found, String> {
         if !self.source.is_kept() {
             return Err("this broker was built without a journal".into());
         }
-        let found = self.source.entries(since, &self.scope);
-        if found.forgotten > since {
+        let found = self.source.entries(start, &self.scope);
+        if found.forgotten > needed {
             return Err(format!(
                 "the first {} requests are forgotten: the journal keeps the last 10,000, or 16 MiB of them; ask for less, \
                  with since(mark)",

@@ -1,16 +1,17 @@
 //! The ring: the last requests and the connections they came on.
 //!
 //! It is a stretch of memory that is only written on: of each request a head of a fixed size, the request and its answer; of
-//! one that was answered later, or never, a head that says so. What it all means is found out when somebody asks. On the way of
-//! a request that is two copies: no allocation, no reference to anybody's buffer, nothing looked up. Large frames are shared
-//! with whoever else has them; they, faults and reasons are beside the stretch.
+//! one that was answered later, or never, a head that says so. What it all means is found out when somebody asks, of all of it or
+//! of what has been written since. On the way of a request that is two copies: no allocation, no reference to anybody's
+//! buffer, nothing looked up. Large frames are shared with whoever else has them; they, faults and reasons are beside the stretch.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
 use bytes::Bytes;
 
-use super::head::{CLOSED, HEAD_BYTES, Head, NO_ANSWER, NONE, PEER_GONE, SHARED, WAITS, length, pieces};
+use super::head::{CLOSED, Head, NO_ANSWER, NONE, PEER_GONE, SHARED, WAITS, length};
+use super::stretch::{Piece, Stretch};
 use crate::time::Timestamp;
 use crate::types::{ConnectionId, NodeId};
 use crate::wire::outgoing::Pieces;
@@ -23,8 +24,6 @@ const MOST_BYTES: usize = 16 * 1024 * 1024;
 const MOST_PEERS: usize = 1000;
 /// Frames are copied up to this size.
 pub(super) const COPY_UP_TO_BYTES: usize = 8 * 1024;
-/// The stretch is in chunks, which go as a whole when all requests of one are forgotten.
-const CHUNK_BYTES: usize = 64 * 1024;
 
 /// A frame without its length field, in one piece or in several.
 #[derive(Clone, Debug)]
@@ -74,14 +73,7 @@ pub(crate) struct Peer {
 /// The last requests, by number. Numbers begin at 0 and leave none out.
 #[derive(Debug, Default)]
 pub(crate) struct Ring {
-    /// What is being written on.
-    last: Vec<u8>,
-    /// The number of the first request in it, or of the next.
-    last_begins: u64,
-    /// What was written before, the oldest first.
-    full: VecDeque<Chunk>,
-    /// Memory that nobody needs any longer.
-    spare: Vec<u8>,
+    stretch: Stretch,
     /// The number of the next request.
     next: u64,
     /// No earlier request is kept, however few there are.
@@ -95,13 +87,6 @@ pub(crate) struct Ring {
     ended: VecDeque<ConnectionId>,
     /// What faults the request has met that a connection is busy with.
     hits: BTreeMap<ConnectionId, Vec<String>>,
-}
-
-#[derive(Debug)]
-struct Chunk {
-    bytes: Vec<u8>,
-    /// The number of the first request in it, or of the next.
-    begins: u64,
 }
 
 /// What few requests have.
@@ -207,7 +192,7 @@ impl Ring {
     /// A request that waited does not any longer: what it has met meanwhile is its own.
     fn end(&mut self, number: u64) {
         if !self.hits.is_empty() {
-            let connection = self.since(number).next().map(|kept| kept.connection);
+            let connection = self.arrival_of(number).map(|kept| kept.connection);
             connection.into_iter().for_each(|connection| self.take_hits(number, connection));
         }
         self.forget_what_is_too_much();
@@ -253,33 +238,60 @@ impl Ring {
         self.least.max(self.next.saturating_sub(MOST_RECORDS))
     }
 
+    /// How much has been written: what happens from here on is what [`Ring::changed`] finds behind it.
+    pub(crate) fn written(&self) -> u64 {
+        self.stretch.written()
+    }
+
     /// The requests from `number` on.
     pub(crate) fn since(&self, number: u64) -> impl Iterator<Item = Kept<'_>> {
         let from = number.max(self.forgotten());
         let mut kept: Vec<Kept<'_>> = Vec::new();
-        let chunks = self.full.iter().map(|chunk| (&chunk.bytes, chunk.begins));
-        let chunks = chunks.chain([(&self.last, self.last_begins)]);
-        // What became of a request is nowhere before the request.
-        let skipped = (0..self.full.len()).take_while(|place| self.begins_after(*place) <= from).count();
-        for (bytes, begins) in chunks.skip(skipped) {
-            let mut next = begins;
-            for (head, request, answer) in pieces(bytes) {
-                if head.request != NONE {
-                    if next >= from {
-                        let connection = ConnectionId(head.whose);
-                        let (end, rare) = (head.answer, self.rare.get(&next));
-                        let (arrived, decided, number) = (head.at, head.at, next);
-                        kept.push(Kept { number, connection, arrived, decided, request, end, answer, rare });
-                    }
-                    next += 1;
-                } else if let Some(place) = head.whose.checked_sub(from)
-                    && let Some(late) = kept.get_mut(usize::try_from(place).unwrap_or(usize::MAX))
-                {
-                    (late.decided, late.end, late.answer) = (head.at, head.answer, answer);
+        for piece in self.stretch.since(from) {
+            if piece.head.has_request() {
+                if piece.number >= from {
+                    kept.push(self.kept(piece));
                 }
+            } else if let Some(place) = piece.head.whose.checked_sub(from)
+                && let Some(late) = kept.get_mut(usize::try_from(place).unwrap_or(usize::MAX))
+            {
+                late.ends(piece);
             }
         }
         kept.into_iter()
+    }
+
+    /// The requests that came, or of which it was decided what becomes of them, since so much was written.
+    pub(crate) fn changed(&self, written: u64) -> impl Iterator<Item = Kept<'_>> {
+        let forgotten = self.forgotten();
+        let mut changed: BTreeMap<u64, Kept<'_>> = BTreeMap::new();
+        for piece in self.stretch.behind(written) {
+            let number = if piece.head.has_request() { piece.number } else { piece.head.whose };
+            if number < forgotten {
+                continue;
+            }
+            if piece.head.has_request() {
+                changed.insert(number, self.kept(piece));
+            } else if let Some(late) = changed.get_mut(&number) {
+                late.ends(piece);
+            } else if let Some(mut late) = self.arrival_of(number) {
+                late.ends(piece);
+                changed.insert(number, late);
+            }
+        }
+        changed.into_values()
+    }
+
+    /// A request as it arrived.
+    fn arrival_of(&self, number: u64) -> Option<Kept<'_>> {
+        let mut pieces = self.stretch.since(number).filter(|piece| piece.head.has_request());
+        pieces.find(|piece| piece.number >= number).map(|piece| self.kept(piece))
+    }
+
+    fn kept<'a>(&'a self, piece: Piece<'a>) -> Kept<'a> {
+        let Piece { number, head, request, answer, .. } = piece;
+        let (connection, rare) = (ConnectionId(head.whose), self.rare.get(&number));
+        Kept { number, connection, arrived: head.at, decided: head.at, request, end: head.answer, answer, rare }
     }
 
     /// Every connection that is known.
@@ -296,27 +308,17 @@ impl Ring {
 
     #[inline]
     fn write(&mut self, head: Head, request: &[u8], answer: &[u8]) {
-        let needed = HEAD_BYTES + request.len() + answer.len();
-        if self.last.capacity() - self.last.len() < needed {
+        if !self.stretch.has_room(request.len(), answer.len()) {
             self.turn(head);
         }
-        self.last.extend_from_slice(&head.bytes());
-        self.last.extend_from_slice(request);
-        self.last.extend_from_slice(answer);
+        self.stretch.write(head, request, answer);
     }
 
     /// Begins another chunk, whose first piece will have this head.
     #[cold]
     fn turn(&mut self, head: Head) {
-        let mut next = std::mem::take(&mut self.spare);
-        next.clear();
-        next.reserve_exact(CHUNK_BYTES);
-        let bytes = std::mem::replace(&mut self.last, next);
-        if bytes.capacity() > 0 {
-            self.full.push_back(Chunk { bytes, begins: self.last_begins });
-        }
         // A request has its number before it is written.
-        self.last_begins = if head.request == NONE { self.next } else { self.next - 1 };
+        self.stretch.turn(if head.has_request() { self.next - 1 } else { self.next });
         self.forget_what_is_too_much();
     }
 
@@ -345,9 +347,9 @@ impl Ring {
     /// Forgets the oldest requests until what is kept fits, but never the last one.
     fn forget_what_is_too_much(&mut self) {
         let newest = self.next.saturating_sub(1);
-        while self.full.len() * CHUNK_BYTES + self.shared_bytes > MOST_BYTES {
+        while self.stretch.kept_bytes() + self.shared_bytes > MOST_BYTES {
             let of_shared = self.rare.first_key_value().map(|(number, _)| number + 1);
-            let of_chunks = (!self.full.is_empty()).then(|| self.begins_after(0));
+            let of_chunks = self.stretch.oldest_ends();
             let Some(least) = of_shared.into_iter().chain(of_chunks).min().filter(|least| *least <= newest) else {
                 break;
             };
@@ -355,28 +357,9 @@ impl Ring {
             while let Some(oldest) = self.rare.first_entry().filter(|oldest| *oldest.key() < least) {
                 self.shared_bytes -= oldest.remove().shared_bytes();
             }
-            let before = self.full.len();
-            self.let_go();
-            if of_chunks == Some(least) && self.full.len() == before {
-                break;
-            }
+            self.stretch.forget_before(self.forgotten());
         }
-        self.let_go();
-    }
-
-    /// The number that the chunk behind the one at `place` begins with.
-    fn begins_after(&self, place: usize) -> u64 {
-        self.full.get(place + 1).map_or(self.last_begins, |chunk| chunk.begins)
-    }
-
-    /// Gives back the chunks of what is forgotten.
-    fn let_go(&mut self) {
-        let forgotten = self.forgotten();
-        while !self.full.is_empty() && self.begins_after(0) <= forgotten {
-            if let Some(chunk) = self.full.pop_front() {
-                self.spare = chunk.bytes;
-            }
-        }
+        self.stretch.forget_before(self.forgotten());
     }
 }
 
@@ -391,7 +374,12 @@ impl Rare {
     }
 }
 
-impl Kept<'_> {
+impl<'a> Kept<'a> {
+    /// `piece` says what became of it.
+    fn ends(&mut self, piece: Piece<'a>) {
+        (self.decided, self.end, self.answer) = (piece.head.at, piece.head.answer, piece.answer);
+    }
+
     /// Its number.
     pub(crate) fn number(&self) -> u64 {
         self.number

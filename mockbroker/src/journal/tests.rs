@@ -125,3 +125,36 @@ fn an_answer_that_comes_late_is_found_and_what_is_old_goes_in_its_order() {
     ring.decide(waits, at(50), Fate::PeerGone);
     assert_eq!(ring.since(0).count() as u64, kept);
 }
+
+#[test]
+fn what_has_changed_is_what_came_and_what_ended_since() {
+    let mut ring = Ring::default();
+    let changed = |ring: &Ring, written| ring.changed(written).map(|kept| kept.number()).collect::<Vec<_>>();
+    let (waits, gone) =
+        (ring.push(CONNECTION, at(5), &request(0), None), ring.push(CONNECTION, at(5), &request(9), None));
+    push(&mut ring, 0, 0);
+    let mark = ring.written();
+    assert!(changed(&ring, mark).is_empty());
+    for _ in 0..2000 {
+        push(&mut ring, 1000, 0);
+    }
+    let before = ring.written();
+    let late = answer(0);
+    ring.answered(waits, at(40), late.frame_since(Outgoing::default().mark()).unwrap());
+    let last = push(&mut ring, 0, 0);
+    ring.decide(gone, at(50), Fate::PeerGone);
+    assert_eq!(changed(&ring, before), [waits, gone, last]);
+    assert!(changed(&ring, ring.written()).is_empty());
+    assert_eq!(changed(&ring, mark).len(), 2003);
+    // From the beginning it is all there is, each with what became of it.
+    let story = |kept: Kept<'_>| format!("{:?}", (kept.number(), kept.record()));
+    assert_eq!(ring.changed(0).map(story).collect::<Vec<_>>(), ring.since(0).map(story).collect::<Vec<_>>());
+    // What is forgotten does not come back by its end.
+    let waits = ring.push(CONNECTION, at(60), &request(0), None);
+    for _ in 0..10_000 {
+        push(&mut ring, 0, 0);
+    }
+    let before = ring.written();
+    ring.decide(waits, at(70), Fate::PeerGone);
+    assert!(changed(&ring, before).is_empty());
+}

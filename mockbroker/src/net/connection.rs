@@ -95,16 +95,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             Err(close) => return self.close(close).await,
         };
-        let now = self.engine.now();
-        self.registration.active(now);
-        let (recorded, mark) = (self.engine.to_record(&frame.bytes), self.outgoing.mark());
-        let handled = self.handle(frame);
-        if let Some(bytes) = recorded {
-            let answer = self.outgoing.frame_since(mark);
-            let is_answered = answer.is_some();
-            let number = self.engine.record(self.origin.connection, now, &bytes, answer);
-            self.waiting = number.filter(|_| !is_answered);
-        }
+        let handled = self.take(&frame);
+        // What waits pins no memory but what it needs.
+        drop(frame);
         match handled {
             Ok(None) if self.waiting.is_some() => self.engine.record_no_answer(self.waiting.take()),
             Ok(None) => {}
@@ -120,10 +113,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Ok(())
     }
 
+    /// Handles one request, and tells the journal.
+    fn take(&mut self, frame: &Frame) -> Result<Option<(RequestHeader, Outcome)>, Close> {
+        let (now, mark) = (self.engine.now(), self.outgoing.mark());
+        self.registration.active(now);
+        let handled = self.handle(frame);
+        let answer = self.outgoing.frame_since(mark);
+        self.waiting = self.engine.record(self.origin.connection, now, &frame.bytes, answer);
+        handled
+    }
+
     /// Handles one request; what is answered at once is in `outgoing`, what has to wait is returned.
-    fn handle(&mut self, frame: Frame) -> Result<Option<(RequestHeader, Outcome)>, Close> {
-        let (frame_bytes, owns_memory) = (frame.bytes.len(), frame.owns_memory);
-        let (header, mut request) = match table::decode(frame.bytes)? {
+    fn handle(&mut self, frame: &Frame) -> Result<Option<(RequestHeader, Outcome)>, Close> {
+        let (header, mut request) = match table::decode(&frame.bytes)? {
             Incoming::Request(header, request) => (header, request),
             Incoming::UnknownApiVersions(header) => {
                 table::encode_unknown_api_versions(&header, &mut self.outgoing)?;
@@ -131,7 +133,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
         };
         if let Request::Produce(request) = &mut request {
-            make_fit_to_keep(request, if owns_memory { frame_bytes } else { usize::MAX });
+            make_fit_to_keep(request, if frame.owns_memory { frame.bytes.len() } else { usize::MAX });
         }
         tracing::trace!(connection = self.origin.connection.0, ?header, "request");
         match self.engine.submit(self.origin, &header, request) {

@@ -20,39 +20,43 @@ pub(crate) struct RequestHeader {
     pub(crate) client_id: StrBytes,
 }
 
-/// Reads the header off `frame` and leaves the body in it. `is_flexible` tells whether the (API, version) has header
-/// version 2; it is asked only once both are known.
+/// Reads the header of `frame`: that, and the body. `is_flexible` tells whether the (API, version) has header version 2; it is
+/// asked only once both are known.
 pub(crate) fn read_header(
-    frame: &mut Bytes,
+    frame: &Bytes,
     is_flexible: impl FnOnce(i16, i16) -> Result<bool, Close>,
-) -> Result<RequestHeader, Close> {
+) -> Result<(RequestHeader, Bytes), Close> {
     let short = |what| move |_| Close::because(format!("a request that ends within its {what}"));
-    let api_key = frame.try_get_i16().map_err(short("api key"))?;
-    let api_version = frame.try_get_i16().map_err(short("api version"))?;
+    let mut rest: &[u8] = frame;
+    let api_key = rest.try_get_i16().map_err(short("api key"))?;
+    let api_version = rest.try_get_i16().map_err(short("api version"))?;
     let flexible = is_flexible(api_key, api_version)?;
-    let correlation_id = frame.try_get_i32().map_err(short("correlation id"))?;
-    let client_id = read_client_id(frame)?;
+    let correlation_id = rest.try_get_i32().map_err(short("correlation id"))?;
+    let client_id = read_client_id(frame, &mut rest)?;
     if flexible {
-        skip_tagged_fields(frame)?;
+        skip_tagged_fields(&mut rest)?;
     }
-    Ok(RequestHeader { api_key, api_version, correlation_id, client_id })
+    Ok((RequestHeader { api_key, api_version, correlation_id, client_id }, frame.slice(frame.len() - rest.len()..)))
 }
 
-/// The client id is an old nullable string (16-bit length) in both header versions.
-fn read_client_id(frame: &mut Bytes) -> Result<StrBytes, Close> {
-    let declared = frame.try_get_i16().map_err(|_| Close::because("a request that ends within its client id"))?;
+/// The client id is an old nullable string (16-bit length) in both header versions. `rest` is what `frame` has from there on.
+fn read_client_id(frame: &Bytes, rest: &mut &[u8]) -> Result<StrBytes, Close> {
+    let declared = rest.try_get_i16().map_err(|_| Close::because("a request that ends within its client id"))?;
     if declared == -1 {
         return Ok(StrBytes::default());
     }
     let length = usize::try_from(declared)
         .ok()
-        .filter(|length| *length <= frame.len())
-        .ok_or_else(|| Close::because(format!("a client id of {declared} bytes in a request of {}", frame.len())))?;
-    StrBytes::from_utf8(frame.split_to(length)).map_err(|_| Close::because("a client id that is not UTF-8"))
+        .filter(|length| *length <= rest.len())
+        .ok_or_else(|| Close::because(format!("a client id of {declared} bytes in a request of {}", rest.len())))?;
+    let begins = frame.len() - rest.len();
+    rest.advance(length);
+    StrBytes::from_utf8(frame.slice(begins..begins + length))
+        .map_err(|_| Close::because("a client id that is not UTF-8"))
 }
 
 /// Skips tagged fields without keeping any: a header may carry millions of them (CVE-2026-111115).
-fn skip_tagged_fields(frame: &mut Bytes) -> Result<(), Close> {
+fn skip_tagged_fields(frame: &mut &[u8]) -> Result<(), Close> {
     let count = read_unsigned_varint(frame)?;
     // A tag takes two bytes at least.
     if count as usize > frame.len() / 2 {
@@ -72,7 +76,7 @@ fn skip_tagged_fields(frame: &mut Bytes) -> Result<(), Close> {
     Ok(())
 }
 
-fn read_unsigned_varint(frame: &mut Bytes) -> Result<u32, Close> {
+fn read_unsigned_varint(frame: &mut &[u8]) -> Result<u32, Close> {
     let mut value = 0u32;
     for shift in (0..35).step_by(7) {
         let byte = frame.try_get_u8().map_err(|_| Close::because("a request that ends within its header's tags"))?;
@@ -89,8 +93,7 @@ mod tests {
     use super::*;
 
     fn read(bytes: &[u8], flexible: bool) -> Result<(RequestHeader, Bytes), String> {
-        let mut frame = Bytes::copy_from_slice(bytes);
-        read_header(&mut frame, |_, _| Ok(flexible)).map(|header| (header, frame)).map_err(|close| close.to_string())
+        read_header(&Bytes::copy_from_slice(bytes), |_, _| Ok(flexible)).map_err(|close| close.to_string())
     }
 
     const START: [u8; 8] = [0, 18, 0, 3, 0, 0, 0, 7];

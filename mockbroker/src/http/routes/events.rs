@@ -29,7 +29,7 @@ use crate::broker::MockBroker;
 use crate::http::extract::{Asked, At, InCluster};
 use crate::http::hub::Cluster;
 use crate::http::problem::{Outcome, Problem, Refusals};
-use crate::journal::{Decision, Entry};
+use crate::journal::{Decision, Entry, Start};
 use crate::wait::Watched;
 
 pub(super) fn router() -> OpenApiRouter<Arc<Hub>> {
@@ -80,6 +80,8 @@ struct Listener {
     known: States,
     /// The number of the next request to be told.
     next: u64,
+    /// From where on the journal has something new.
+    start: Start,
     /// The requests that were told as waiting.
     waiting: BTreeSet<u64>,
     ready: VecDeque<Event>,
@@ -116,6 +118,7 @@ async fn events(
         known: States::new(),
         kinds,
         next,
+        start: Start::Number(next),
         waiting: BTreeSet::new(),
         ready: VecDeque::new(),
         has_ended: false,
@@ -170,14 +173,15 @@ impl Listener {
         if !self.kinds.contains(&Kind::Request) {
             return;
         }
-        // Those that waited are looked at again, and all that came since.
-        let since = self.waiting.first().copied().unwrap_or(self.next).min(self.next);
-        let journal = self.cluster.broker.journal();
-        let entries = match journal.clone().since(since).try_entries() {
-            Ok(entries) => entries,
-            Err(_) => self.skip_what_is_forgotten(),
-        };
-        for entry in entries {
+        let Some(found) = self.cluster.broker.journal().news(self.start) else { return };
+        self.start = Start::Written(found.written);
+        if found.forgotten > self.next {
+            let data = json!({ "from": self.next, "to": found.forgotten - 1 });
+            self.ready.push_back(Event::default().event("forgotten").data(data.to_string()));
+            self.next = found.forgotten;
+        }
+        self.waiting = self.waiting.split_off(&found.forgotten);
+        for entry in found.entries {
             let number = entry.number();
             let waits = entry.decision() == Decision::Waits;
             if number >= self.next || self.waiting.contains(&number) && !waits {
@@ -190,19 +194,6 @@ impl Listener {
             }
             self.next = self.next.max(number + 1);
         }
-    }
-
-    /// The requests that the journal still has, after saying which it has not.
-    fn skip_what_is_forgotten(&mut self) -> Vec<Entry> {
-        let Some((forgotten, entries)) = self.cluster.broker.journal().still_kept() else { return Vec::new() };
-        if forgotten > self.next {
-            let data = json!({ "from": self.next, "to": forgotten - 1 });
-            self.ready.push_back(Event::default().event("forgotten").data(data.to_string()));
-            self.next = forgotten;
-        }
-        self.waiting = self.waiting.split_off(&forgotten);
-        let since = self.waiting.first().copied().unwrap_or(self.next);
-        entries.into_iter().filter(|entry| entry.number() >= since).collect()
     }
 
     fn tell_states(&mut self) {
