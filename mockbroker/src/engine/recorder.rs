@@ -47,7 +47,7 @@ impl Recorder {
 
 /// What connections tell.
 impl Engine {
-    /// A request was answered at once with what `answer` has; with `None` it waits. Its number in that case.
+    /// A request was answered at once with what `answer` has; with `None` it waits, and has a number to be told by.
     #[inline]
     pub(crate) fn record(
         &self,
@@ -56,10 +56,9 @@ impl Engine {
         request: &Bytes,
         answer: Option<Pieces<'_>>,
     ) -> Option<u64> {
-        let waits = answer.is_none();
-        let number = self.recorder.ring()?.push(connection, arrived, request, answer);
+        let waits = self.recorder.ring()?.push(connection, arrived, request, answer);
         self.changes.note();
-        waits.then_some(number)
+        waits
     }
 
     /// A request that waited was answered.

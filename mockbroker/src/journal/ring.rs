@@ -113,7 +113,7 @@ pub(crate) struct Kept<'a> {
 }
 
 impl Ring {
-    /// Adds a request; its number.
+    /// Adds a request, and its answer if it has been answered; its number if it waits.
     #[inline]
     pub(crate) fn push(
         &mut self,
@@ -121,33 +121,31 @@ impl Ring {
         now: Timestamp,
         request: &Bytes,
         answer: Option<Pieces<'_>>,
-    ) -> u64 {
-        let number = self.next;
-        self.next = number + 1;
-        if !self.hits.is_empty() {
-            self.take_hits(number, connection);
-        }
+    ) -> Option<u64> {
         let whole = answer.as_ref().and_then(Pieces::whole).unwrap_or_default();
         let is_small = request.len() <= COPY_UP_TO_BYTES && whole.len() <= COPY_UP_TO_BYTES;
-        if is_small && !whole.is_empty() {
+        let is_plain = is_small && !whole.is_empty() && self.hits.is_empty();
+        if is_plain && self.stretch.has_room(request.len(), whole.len()) {
             let head = Head { whose: connection.0, at: now, request: length(request), answer: length(whole) };
-            self.write(head, request, whole);
-        } else {
-            self.push_rare(number, connection, now, request, answer);
+            self.next += 1;
+            self.stretch.write(head, request, whole);
+            return None;
         }
-        number
+        self.push_rare(connection, now, request, answer)
     }
 
-    /// As [`Ring::push`], for a request that waits, or has a large frame.
+    /// As [`Ring::push`], for a request that waits, has a large frame, has met a fault, or begins a chunk.
     #[cold]
     fn push_rare(
         &mut self,
-        number: u64,
         connection: ConnectionId,
         now: Timestamp,
         request: &Bytes,
         answer: Option<Pieces<'_>>,
-    ) {
+    ) -> Option<u64> {
+        let number = self.next;
+        self.next = number + 1;
+        self.take_hits(number, connection);
         let mut head = Head { whose: connection.0, at: now, request: length(request), answer: WAITS };
         let mut copied: &[u8] = request;
         if request.len() > COPY_UP_TO_BYTES {
@@ -155,9 +153,11 @@ impl Ring {
             self.rare_of(number).request = Some(request.clone());
             (head.request, copied) = (SHARED, &[]);
         }
+        let waits = answer.is_none();
         let whole = answer.and_then(|answer| self.share_if_large(number, answer, &mut head));
         self.write(head, copied, whole.unwrap_or_default());
         self.forget_what_is_too_much();
+        waits.then_some(number)
     }
 
     /// Notes that a request has been answered.
@@ -191,9 +191,10 @@ impl Ring {
 
     /// A request that waited does not any longer: what it has met meanwhile is its own.
     fn end(&mut self, number: u64) {
-        if !self.hits.is_empty() {
-            let connection = self.arrival_of(number).map(|kept| kept.connection);
-            connection.into_iter().for_each(|connection| self.take_hits(number, connection));
+        if !self.hits.is_empty()
+            && let Some(connection) = self.arrival_of(number).map(|kept| kept.connection)
+        {
+            self.take_hits(number, connection);
         }
         self.forget_what_is_too_much();
     }
@@ -299,27 +300,19 @@ impl Ring {
         &self.peers
     }
 
-    #[cold]
+    /// What `connection` has met is what this request has met.
     fn take_hits(&mut self, number: u64, connection: ConnectionId) {
         if let Some(hits) = self.hits.remove(&connection) {
             self.rare_of(number).hits.extend(hits);
         }
     }
 
-    #[inline]
     fn write(&mut self, head: Head, request: &[u8], answer: &[u8]) {
         if !self.stretch.has_room(request.len(), answer.len()) {
-            self.turn(head);
+            // A request has its number before it is written.
+            self.stretch.turn(if head.has_request() { self.next - 1 } else { self.next });
         }
         self.stretch.write(head, request, answer);
-    }
-
-    /// Begins another chunk, whose first piece will have this head.
-    #[cold]
-    fn turn(&mut self, head: Head) {
-        // A request has its number before it is written.
-        self.stretch.turn(if head.has_request() { self.next - 1 } else { self.next });
-        self.forget_what_is_too_much();
     }
 
     /// What goes into the head of an answer, and what is copied of it.

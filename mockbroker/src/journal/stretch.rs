@@ -1,7 +1,7 @@
 //! The memory that the ring writes on: pieces one behind the other, in chunks that go as a whole.
 //!
-//! Room is made once for a chunk and never given back while the broker lives, so that to write a piece is a look whether it
-//! fits, a head, and two copies.
+//! Room is made for a whole chunk, and the room of one that is forgotten is that of the next one, so that to write a piece is
+//! a look whether it fits, a head, and two copies. It is not zeroed: nobody reads what is not written.
 
 use std::collections::VecDeque;
 
@@ -13,18 +13,18 @@ pub(super) const CHUNK_BYTES: usize = 64 * 1024;
 /// What has been written and is not forgotten.
 #[derive(Debug, Default)]
 pub(super) struct Stretch {
-    /// What is being written on. Its memory is missing before the first piece.
+    /// What is being written on. It has no room before the first piece.
     last: Chunk,
     /// What was written before, the oldest first.
     full: VecDeque<Chunk>,
-    /// Memory that nobody needs any longer.
-    spare: Option<Box<[u8]>>,
+    /// The room of a chunk that is forgotten.
+    spare: Vec<u8>,
 }
 
 #[derive(Debug, Default)]
 struct Chunk {
-    bytes: Box<[u8]>,
-    used: usize,
+    /// As long as what was written. It never grows: what does not fit goes into the next chunk.
+    bytes: Vec<u8>,
     /// The number of the first request in it, or of the next.
     begins: u64,
     /// How much was written before it, since the first piece of all.
@@ -47,39 +47,34 @@ impl Stretch {
     /// Whether a piece with frames of this length fits where the last one ends; if not, [`Stretch::turn`] makes room.
     #[inline]
     pub(super) fn has_room(&self, request: usize, answer: usize) -> bool {
-        self.last.bytes.len() - self.last.used >= HEAD_BYTES + request + answer
+        self.last.bytes.capacity() - self.last.bytes.len() >= HEAD_BYTES + request + answer
     }
 
-    /// Adds a piece.
-    ///
-    /// # Panics
-    ///
-    /// If there is no room.
+    /// Adds a piece, for which there is room.
     #[inline]
     pub(super) fn write(&mut self, head: Head, request: &[u8], answer: &[u8]) {
-        let Chunk { bytes, used, .. } = &mut self.last;
-        let (place, rest) = bytes[*used..].split_first_chunk_mut().expect("there is room");
-        *place = head.bytes();
-        let (place, rest) = rest.split_at_mut(request.len());
-        place.copy_from_slice(request);
-        rest[..answer.len()].copy_from_slice(answer);
-        *used += HEAD_BYTES + request.len() + answer.len();
+        debug_assert!(self.has_room(request.len(), answer.len()), "or what was written would move");
+        let bytes = &mut self.last.bytes;
+        bytes.extend_from_slice(&head.bytes());
+        bytes.extend_from_slice(request);
+        bytes.extend_from_slice(answer);
     }
 
     /// Begins another chunk, in which `begins` is the number of the first request.
     #[cold]
     pub(super) fn turn(&mut self, begins: u64) {
-        let bytes = self.spare.take().unwrap_or_else(|| vec![0; CHUNK_BYTES].into());
-        let next = Chunk { bytes, used: 0, begins, at: self.written() };
+        let mut bytes = std::mem::take(&mut self.spare);
+        bytes.reserve_exact(CHUNK_BYTES);
+        let next = Chunk { bytes, begins, at: self.written() };
         let last = std::mem::replace(&mut self.last, next);
-        if last.used > 0 {
+        if !last.bytes.is_empty() {
             self.full.push_back(last);
         }
     }
 
     /// How much has been written, since the first piece of all: where the next piece will be.
     pub(super) fn written(&self) -> u64 {
-        self.last.at + self.last.used as u64
+        self.last.ends_at()
     }
 
     /// How many bytes are kept, but for the chunk that is being written on.
@@ -95,7 +90,8 @@ impl Stretch {
     /// Lets go of the chunks that have nothing from `number` on.
     pub(super) fn forget_before(&mut self, number: u64) {
         while self.oldest_ends().is_some_and(|ends| ends <= number) {
-            self.spare = self.full.pop_front().map(|chunk| chunk.bytes);
+            self.spare = self.full.pop_front().map(|chunk| chunk.bytes).unwrap_or_default();
+            self.spare.clear();
         }
     }
 
@@ -108,7 +104,7 @@ impl Stretch {
 
     /// The pieces that were written when so much was, or later.
     pub(super) fn behind(&self, written: u64) -> impl Iterator<Item = Piece<'_>> {
-        let chunks = self.chunks().skip_while(move |chunk| chunk.at + chunk.used as u64 <= written);
+        let chunks = self.chunks().skip_while(move |chunk| chunk.ends_at() <= written);
         chunks.flat_map(Chunk::pieces).skip_while(move |piece| piece.at < written)
     }
 
@@ -123,9 +119,14 @@ impl Stretch {
 }
 
 impl Chunk {
+    /// How much had been written when it was full.
+    fn ends_at(&self) -> u64 {
+        self.at + self.bytes.len() as u64
+    }
+
     fn pieces(&self) -> impl Iterator<Item = Piece<'_>> {
         let (mut at, mut next) = (self.at, self.begins);
-        pieces(&self.bytes[..self.used]).map(move |(head, request, answer)| {
+        pieces(&self.bytes).map(move |(head, request, answer)| {
             let piece = Piece { at, number: next, head, request, answer };
             at += (HEAD_BYTES + request.len() + answer.len()) as u64;
             next += u64::from(head.has_request());

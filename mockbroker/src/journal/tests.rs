@@ -35,7 +35,9 @@ fn answer(shared: usize) -> Outgoing {
 fn push(ring: &mut Ring, size: usize, shared: usize) -> u64 {
     let outgoing = answer(shared);
     let start = Outgoing::default().mark();
-    ring.push(CONNECTION, at(5), &request(size), outgoing.frame_since(start))
+    let number = ring.next_number();
+    assert_eq!(ring.push(CONNECTION, at(5), &request(size), outgoing.frame_since(start)), None, "it does not wait");
+    number
 }
 
 fn entry(ring: &Ring, number: u64) -> Entry {
@@ -76,7 +78,7 @@ fn a_request_that_waits_is_there_and_ends_later() {
     let mut ring = Ring::default();
     ring.opened(CONNECTION, NodeId(1), SocketAddr::from((Ipv4Addr::LOCALHOST, 4242)), at(1));
     ring.hit(CONNECTION, "held");
-    let number = ring.push(CONNECTION, at(5), &request(0), None);
+    let number = ring.push(CONNECTION, at(5), &request(0), None).unwrap();
     assert_eq!(entry(&ring, number).to_string(), "c3 n1 me Metadata v9 -> waits [held]");
     assert_eq!(entry(&ring, number).took(), None);
     ring.decide(number, at(25), Fate::Closed("of a fault".into()));
@@ -84,7 +86,7 @@ fn a_request_that_waits_is_there_and_ends_later() {
     assert_eq!(ended.to_string(), "c3 n1 me Metadata v9 -> closed: of a fault [held]");
     assert_eq!(ended.took().unwrap().as_millis(), 20);
     // The next request of the connection has met nothing.
-    let number = ring.push(CONNECTION, at(30), &request(0), None);
+    let number = ring.push(CONNECTION, at(30), &request(0), None).unwrap();
     assert!(entry(&ring, number).faults().is_empty());
 }
 
@@ -92,7 +94,7 @@ fn a_request_that_waits_is_there_and_ends_later() {
 fn bytes_that_are_no_request_are_kept_as_they_are() {
     let mut ring = Ring::default();
     for bytes in [&b""[..], b"G", b"\x00\x63\x00\x01\x00", b"\x00\x03"] {
-        let number = ring.push(CONNECTION, at(0), &Bytes::from_static(bytes), None);
+        let number = ring.push(CONNECTION, at(0), &Bytes::from_static(bytes), None).unwrap();
         ring.decide(number, at(0), Fate::Closed("no".into()));
         let entry = entry(&ring, number);
         assert!(entry.request().is_null() && entry.answer().is_none());
@@ -103,7 +105,7 @@ fn bytes_that_are_no_request_are_kept_as_they_are() {
 #[test]
 fn an_answer_that_comes_late_is_found_and_what_is_old_goes_in_its_order() {
     let mut ring = Ring::default();
-    let waits = ring.push(CONNECTION, at(5), &request(0), None);
+    let waits = ring.push(CONNECTION, at(5), &request(0), None).unwrap();
     for _ in 0..2000 {
         push(&mut ring, 1000, 0);
     }
@@ -130,8 +132,8 @@ fn an_answer_that_comes_late_is_found_and_what_is_old_goes_in_its_order() {
 fn what_has_changed_is_what_came_and_what_ended_since() {
     let mut ring = Ring::default();
     let changed = |ring: &Ring, written| ring.changed(written).map(|kept| kept.number()).collect::<Vec<_>>();
-    let (waits, gone) =
-        (ring.push(CONNECTION, at(5), &request(0), None), ring.push(CONNECTION, at(5), &request(9), None));
+    let waits = ring.push(CONNECTION, at(5), &request(0), None).unwrap();
+    let gone = ring.push(CONNECTION, at(5), &request(9), None).unwrap();
     push(&mut ring, 0, 0);
     let mark = ring.written();
     assert!(changed(&ring, mark).is_empty());
@@ -150,7 +152,7 @@ fn what_has_changed_is_what_came_and_what_ended_since() {
     let story = |kept: Kept<'_>| format!("{:?}", (kept.number(), kept.record()));
     assert_eq!(ring.changed(0).map(story).collect::<Vec<_>>(), ring.since(0).map(story).collect::<Vec<_>>());
     // What is forgotten does not come back by its end.
-    let waits = ring.push(CONNECTION, at(60), &request(0), None);
+    let waits = ring.push(CONNECTION, at(60), &request(0), None).unwrap();
     for _ in 0..10_000 {
         push(&mut ring, 0, 0);
     }
