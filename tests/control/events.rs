@@ -1,4 +1,4 @@
-//! The stream of events.
+//! The stream of events, and what neither it nor the journal can tell any longer.
 
 use std::collections::VecDeque;
 
@@ -6,6 +6,10 @@ use async_kafka::{Kafka, Record};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde_json::{Value, json};
+use system_tests::api::PRODUCE;
+use system_tests::batch::Batch;
+use system_tests::raw::Raw;
+use system_tests::value;
 use tokio::time::timeout;
 
 use super::client::{Control, LIMIT, start};
@@ -127,4 +131,34 @@ async fn requests_are_told_in_their_order_and_again_from_where_a_reader_was() {
     let mut rest = Stream::open(control, &format!("{path}&since=0"), Some(number - 1)).await;
     assert_eq!(rest.next().await.expect("it is kept").id, Some(number));
     control.ask("GET", &format!("{cluster}/events?kinds=request,nonsense"), None).await.refused(400, "bad-request");
+}
+
+#[tokio::test]
+async fn what_the_journal_has_forgotten_is_told_by_its_number() {
+    const SENT: u64 = 20;
+    let program = start();
+    let control = &program.control;
+    let (cluster, bootstrap_servers) = control.orders().await;
+    let mut connection = Raw::connect(&bootstrap_servers).await;
+    // More than 16 MiB of them.
+    let records = Batch::of([vec![b'x'; 900_000]]).encode();
+    for _ in 0..SENT {
+        let data = value!([{ name: "orders", partition_data: [{ index: 0, records: records.clone() }] }]);
+        connection.call(PRODUCE, 9, value!({ acks: -1, timeout_ms: 1000, topic_data: data })).await;
+    }
+    let journal = format!("{cluster}/journal");
+    let refused = control.ask("GET", &journal, None).await.refused(409, "forgotten");
+    let oldest = refused["oldest"].as_u64().expect("a number");
+    assert!((1..SENT).contains(&oldest), "{refused}");
+    for path in ["count", "text", "pcapng"] {
+        let refused = control.ask("GET", &format!("{journal}/{path}?since=0"), None).await.refused(409, "forgotten");
+        assert_eq!(refused["oldest"], oldest);
+    }
+    let wait = control.ask("POST", &format!("{journal}/wait"), Some(json!({ "count": SENT }))).await;
+    assert_eq!(wait.refused(409, "forgotten")["oldest"], oldest, "at once, not in ten seconds");
+    assert_eq!(control.get(&format!("{journal}/count?since={oldest}")).await["count"], SENT - oldest);
+    let mut stream = Stream::open(control, &format!("{cluster}/events?kinds=request&since=0"), None).await;
+    let told = stream.next().await.expect("it is told");
+    assert_eq!((told.kind.as_str(), told.data), ("forgotten", json!({ "from": 0, "to": oldest - 1 })));
+    assert_eq!(stream.next().await.expect("it is kept").id, Some(oldest));
 }

@@ -8,6 +8,8 @@ use serde::Serialize;
 use utoipa::openapi::{Content, Ref, RefOr, ResponseBuilder};
 use utoipa::{IntoResponses, ToSchema};
 
+use crate::journal::Unknown;
+
 /// What a refusal is called and which status it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -19,6 +21,7 @@ pub(super) enum Kind {
     Timeout,
     Conflict,
     NeverFired,
+    Forgotten,
     TooLarge,
     UnsupportedMediaType,
     Panic,
@@ -38,6 +41,9 @@ impl Kind {
             Self::Timeout => (StatusCode::REQUEST_TIMEOUT, "timeout", "What was waited for did not happen in time"),
             Self::Conflict => (StatusCode::CONFLICT, "conflict", "The cluster is in no state for that"),
             Self::NeverFired => (StatusCode::CONFLICT, "never-fired", "A fault never fired"),
+            Self::Forgotten => {
+                (StatusCode::CONFLICT, "forgotten", "The journal has forgotten what the answer may depend on")
+            }
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The request is too large"),
             Self::UnsupportedMediaType => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "The request is not JSON")
@@ -52,7 +58,7 @@ impl Kind {
 pub(super) struct Problem {
     /// Which kind of refusal it is, for programs: `urn:mockbroker:` and one of `bad-request` (400), `unauthorized` (401),
     /// `forbidden` (403), `not-found` (404), `method-not-allowed` (405), `timeout` (408), `conflict` (409), `never-fired`
-    /// (409), `too-large` (413), `unsupported-media-type` (415), `panic` (500).
+    /// (409), `forgotten` (409), `too-large` (413), `unsupported-media-type` (415), `panic` (500).
     #[serde(rename = "type")]
     kind: String,
     /// The same for people.
@@ -64,6 +70,10 @@ pub(super) struct Problem {
     /// The cluster's report, if something was waited for in vain.
     #[serde(skip_serializing_if = "Option::is_none")]
     report: Option<String>,
+    /// The number of the oldest request that the journal still has, if it has forgotten what the answer may depend on: the
+    /// least `since` of a question that it can answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    oldest: Option<u64>,
 }
 
 /// What a handler comes to.
@@ -78,6 +88,7 @@ impl Problem {
             status: status.as_u16(),
             detail: detail.into(),
             report: None,
+            oldest: None,
         }
     }
 
@@ -96,6 +107,17 @@ impl Problem {
     pub(super) fn with_report(mut self, report: String) -> Self {
         self.report = Some(report);
         self
+    }
+}
+
+impl From<Unknown> for Problem {
+    fn from(why: Unknown) -> Self {
+        match why {
+            Unknown::NotKept => Self::conflict(why.to_string()),
+            Unknown::Forgotten(requests) => {
+                Self { oldest: Some(requests), ..Self::new(Kind::Forgotten, why.to_string()) }
+            }
+        }
     }
 }
 
@@ -126,7 +148,11 @@ const DOCUMENTED: [(&str, &str, &str); 5] = [
     ("400", "BadRequest", "The request has no meaning as it is."),
     ("404", "NotFound", "There is no such cluster, or nothing of that name in it."),
     ("408", "Timeout", "It did not happen in time; `report` has the cluster's report."),
-    ("409", "Conflict", "The cluster is in no state for that, or a fault never fired."),
+    (
+        "409",
+        "Conflict",
+        "The cluster is in no state for that, a fault never fired, or the journal has forgotten; `oldest` says how much.",
+    ),
     ("default", "Refusal", "Any other refusal."),
 ];
 

@@ -20,6 +20,8 @@ mod tests;
 
 pub use self::entry::{Decision, Entry};
 pub use self::query::Journal;
+#[cfg(feature = "control")]
+pub(crate) use self::query::Unknown;
 pub(crate) use self::query::{Found, Source, Start};
 #[cfg(feature = "control")]
 pub(crate) use self::render::error_name;

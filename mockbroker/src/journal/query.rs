@@ -42,6 +42,28 @@ pub(crate) struct Found {
     pub(crate) written: u64,
 }
 
+/// Why a question cannot be answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unknown {
+    /// No request is kept.
+    NotKept,
+    /// The answer may depend on some of the first so many requests, which are forgotten.
+    Forgotten(u64),
+}
+
+impl fmt::Display for Unknown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotKept => f.write_str("this broker was built without a journal"),
+            Self::Forgotten(requests) => write!(
+                f,
+                "the first {requests} requests are forgotten: the journal keeps the last 10,000, or 16 MiB of them; ask for \
+                 less, with since(mark)"
+            ),
+        }
+    }
+}
+
 /// What clients have asked of a broker: all of it, or what the filters leave. Made by [`MockBroker::journal`].
 ///
 /// ```
@@ -237,7 +259,7 @@ impl Journal {
 impl Journal {
     /// The number that the next request of the broker will have, for [`since`](Self::since).
     pub fn mark(&self) -> u64 {
-        self.source.entries(Start::Number(u64::MAX), &on_any()).next
+        self.source.entries(Start::Written(u64::MAX), &on_any()).next
     }
 
     /// How many there are.
@@ -259,8 +281,8 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// In a sentence, what would be a panic there.
-    pub(crate) fn try_entries(&self) -> Result<Vec<Entry>, String> {
+    /// What would be a panic there.
+    pub(crate) fn try_entries(&self) -> Result<Vec<Entry>, Unknown> {
         let found = self.look(Start::Number(self.since), self.since)?;
         Ok(found.entries.into_iter().filter(|entry| self.holds(entry)).collect())
     }
@@ -286,9 +308,9 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// In a sentence, what would be a panic there.
+    /// What would be a panic there.
     #[cfg(feature = "control")]
-    pub(crate) fn try_pcapng(&self) -> Result<Vec<u8>, String> {
+    pub(crate) fn try_pcapng(&self) -> Result<Vec<u8>, Unknown> {
         Ok(pcapng(&self.try_entries()?))
     }
 
@@ -321,8 +343,8 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// In a sentence: it cannot be known how many there are.
-    pub(crate) async fn gather(&self, count: usize) -> Result<Vec<Entry>, String> {
+    /// It cannot be known how many there are.
+    pub(crate) async fn gather(&self, count: usize) -> Result<Vec<Entry>, Unknown> {
         let (mut from, mut start) = (self.since, Start::Number(self.since));
         let (mut held, mut open) = (BTreeMap::new(), BTreeSet::new());
         search(&*self.source, || {
@@ -350,17 +372,13 @@ impl Journal {
     }
 
     /// What there is from `start` on, if nothing from request `needed` on is forgotten.
-    fn look(&self, start: Start, needed: u64) -> Result<Found, String> {
+    fn look(&self, start: Start, needed: u64) -> Result<Found, Unknown> {
         if !self.source.is_kept() {
-            return Err("this broker was built without a journal".into());
+            return Err(Unknown::NotKept);
         }
         let found = self.source.entries(start, &self.scope);
         if found.forgotten > needed {
-            return Err(format!(
-                "the first {} requests are forgotten: the journal keeps the last 10,000, or 16 MiB of them; ask for less, \
-                 with since(mark)",
-                found.forgotten
-            ));
+            return Err(Unknown::Forgotten(found.forgotten));
         }
         Ok(found)
     }

@@ -1,8 +1,8 @@
 """The broker under test: one that runs, the mock, or a real Kafka."""
 import argparse
 import contextlib
+import json
 import pathlib
-import re
 import subprocess
 import sys
 import urllib.error
@@ -25,7 +25,7 @@ class Broker:
             return ["this broker keeps no journal"]
         try:
             return self.journal(group)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             return [f"the broker does not tell: {error}"]
 
     def journal(self, group: str) -> list[str]:
@@ -35,11 +35,11 @@ class Broker:
                 with urllib.request.urlopen(f"{ask}&since={since}") as answer:
                     return answer.read().decode().splitlines()
             except urllib.error.HTTPError as refused:
-                forgotten = re.search(r"the first (\d+) requests are forgotten", refused.read().decode())
-                if forgotten is None:
+                problem = json.load(refused)
+                if problem["type"] != "urn:mockbroker:forgotten":
                     raise
                 # More may be forgotten until it is asked again.
-                since = int(forgotten[1]) + 100
+                since = problem["oldest"] + 100
 
 
 @contextlib.contextmanager

@@ -242,7 +242,7 @@ impl Filter {
     /// The requests, and the number of the next one: a request that comes between the two is asked for again.
     async fn entries(&self, broker: &MockBroker) -> Outcome<(Vec<Entry>, u64)> {
         let (journal, next) = (self.of(broker)?, broker.journal().mark());
-        let entries = apart(move || journal.try_entries()).await.map_err(Problem::conflict)?;
+        let entries = apart(move || journal.try_entries()).await?;
         let next = entries.last().map_or(next, |last| next.max(last.number() + 1));
         Ok((entries, next))
     }
@@ -295,7 +295,7 @@ async fn text(State(hub): Knows, At(at): At<InCluster>, Asked(filter): Asked<Fil
 async fn pcapng(State(hub): Knows, At(at): At<InCluster>, Asked(filter): Asked<Filter>) -> Outcome<impl IntoResponse> {
     let cluster = hub.cluster(&at.cluster)?;
     let journal = filter.of(&cluster.broker)?;
-    let file = apart(move || journal.try_pcapng()).await.map_err(Problem::conflict)?;
+    let file = apart(move || journal.try_pcapng()).await?;
     let name = format!("attachment; filename=\"{}.pcapng\"", cluster.name);
     Ok(([(header::CONTENT_TYPE, "application/octet-stream".to_owned()), (header::CONTENT_DISPOSITION, name)], file))
 }
@@ -307,7 +307,7 @@ async fn wait(State(hub): Knows, At(at): At<InCluster>, Body(to): Body<JournalWa
     let cluster = hub.cluster(&at.cluster)?;
     let (journal, count) = (to.filter.of(&cluster.broker)?, to.count.unwrap_or(1));
     let what = format!("{count} requests of {journal:?}");
-    let entries = cluster.wait(to.timeout_ms, &what, journal.gather(count)).await?.map_err(Problem::conflict)?;
+    let entries = cluster.wait(to.timeout_ms, &what, journal.gather(count)).await??;
     let next = cluster.broker.journal().mark();
     Ok(told(entries, to.filter.bodies, next).await)
 }
