@@ -93,6 +93,16 @@ impl Node {
     /// is cut off, and it is out of sync. Unlike in Kafka the node then knows that, and refuses what it does not lead.
     ///
     /// Nothing happens if the node is down.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use mockbroker::MockBroker;
+    ///
+    /// let broker = MockBroker::builder().nodes(3).topic("orders", 3).start().await;
+    /// let alone = broker.node(1).isolate(); // what it takes with acks=1 from here on will be lost
+    /// alone.heal();
+    /// # }
+    /// ```
     pub fn isolate(&self) -> Isolated {
         self.alive.engine.isolate(self.id);
         Isolated { node: self.clone() }
@@ -108,6 +118,8 @@ impl Node {
     /// let broker = broker.config("min.insync.replicas", "2").start().await;
     /// let stopped = broker.node(1).replica("orders", 0).stop(); // acks=all waits for it until it is out of sync
     /// drop(stopped); // it has caught up
+    /// let behind = broker.node(2).replica("orders", 0).lag(10); // by ten records at least
+    /// # drop(behind);
     /// # }
     /// ```
     pub fn replica(&self, topic: impl Into<String>, partition: i32) -> Replica {

@@ -148,6 +148,7 @@ async fn what_is_not_there_is_not_found_and_what_cannot_be_done_now_is_a_conflic
         (format!("{orders}/topics/orders/partitions/0/delete-records"), json!({ "before_offset": 100 })),
         (format!("{orders}/markers/release"), json!({})),
         (format!("{orders}/markers/fail"), json!({ "code": 6 })),
+        (format!("{orders}/loading/release"), json!({})),
         (format!("{orders}/groups/g/coordinator"), json!({ "node": 7 })),
     ] {
         control.ask("POST", &path, Some(body)).await.refused(409, "conflict");

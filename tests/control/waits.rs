@@ -21,6 +21,7 @@ async fn what_does_not_come_is_told_with_the_report() {
     let gate = json!({ "scope": { "api": "EndTxn" }, "when": "before_apply" });
     let gate = control.post(&format!("{cluster}/gates"), gate).await["id"].clone();
     control.post(&format!("{cluster}/markers"), json!({})).await;
+    control.post(&format!("{cluster}/loading"), json!({})).await;
     let waits = [
         (format!("faults/{fault}/wait"), json!({}), "lost"),
         (format!("gates/{gate}/wait"), json!({}), "EndTxn"),
@@ -36,6 +37,7 @@ async fn what_does_not_come_is_told_with_the_report() {
         ),
         ("transactions/payments-1/wait".into(), json!({ "state": "CompleteCommit" }), "CompleteCommit"),
         ("markers/wait".into(), json!({ "pending": 1 }), "1 markers"),
+        ("loading/wait".into(), json!({ "pending": 1 }), "1 coordinators"),
         ("connections/wait".into(), json!({ "open": 9 }), "9 connections"),
         ("journal/wait".into(), json!({ "filter": { "api": "Fetch" }, "count": 2 }), "2 requests"),
     ];

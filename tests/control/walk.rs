@@ -188,8 +188,18 @@ async fn walk_groups(walker: &Walker<'_>, at: &str, bootstrap_servers: &str) {
     walker.get(&format!("{at}/groups")).await;
     walker.post(&format!("{at}/expire-offsets"), json!({})).await;
     walker.post(&format!("{group}/wait"), json!({ "exists": false })).await;
-    // The coordinator that takes over loads first, on the broker's clock.
-    walker.post(&format!("{group}/coordinator"), json!({ "node": 2 })).await;
+    // A coordinator that takes over loads first.
+    let loading = format!("{at}/loading");
+    assert_eq!(walker.post(&loading, json!({})).await["is_held"], true);
+    for node in [1, 2] {
+        walker.post(&format!("{group}/coordinator"), json!({ "node": node })).await;
+    }
+    let waits = walker.post(&format!("{loading}/wait"), json!({ "pending": 1 })).await["pending"].clone();
+    let load = &waits.as_array().expect("a list")[0];
+    assert_eq!((&load["topic"], &load["leader"]), (&json!("__consumer_offsets"), &json!(2)));
+    assert_eq!(walker.get(&loading).await["pending"], waits);
+    assert_eq!(walker.post(&format!("{loading}/release"), json!({ "count": 1 })).await["released"][0], *load);
+    walker.delete(&loading).await;
     walker.get(&format!("{at}/connections")).await;
     drop((consumer, producer, kafka));
     walker.post(&format!("{at}/connections/wait"), json!({ "open": 0 })).await;

@@ -129,6 +129,23 @@ async fn a_gate_holds_one_request_before_it_is_applied_until_it_is_released() {
 }
 
 #[tokio::test]
+async fn a_gate_for_every_request_holds_all_of_them_until_it_is_released() {
+    let broker = broker().await;
+    let gate = broker.pause_next(on(ApiKey::Produce)).every().before_apply();
+    let mut one = Raw::connect(broker.bootstrap_servers()).await;
+    let mut other = Raw::connect(broker.bootstrap_servers()).await;
+    let first = one.send(PRODUCE, 9, write("orders", -1)).await;
+    let second = other.send(PRODUCE, 9, write("orders", -1)).await;
+    broker.journal().produce().waiting().wait_for(2).await;
+    assert_eq!(end_of_log(&broker).await, 0);
+    gate.release();
+    for answer in [one.receive(first).await, other.receive(second).await] {
+        assert_eq!(written(&answer), 0);
+    }
+    assert_eq!(end_of_log(&broker).await, 2);
+}
+
+#[tokio::test]
 async fn a_gate_after_apply_holds_the_answer_of_what_is_done() {
     let broker = broker().await;
     let gate = broker.pause_next(on(ApiKey::Produce)).after_apply();
@@ -189,6 +206,13 @@ async fn a_fault_that_never_fired_fails_the_test_that_mounted_it() {
     let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || drop(fault))).expect_err("it panics");
     let said = panicked.downcast_ref::<String>().expect("a text");
     assert_eq!(said, "the fault \"no commit\" on EndTxn never fired: 0 requests were in its scope");
+    // A test that fails for a reason of its own fails for that one, and the process goes on.
+    let fault = broker.fault(on(ApiKey::EndTxn)).before_apply(Fault::Disconnect).mount();
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
+        let _dropped_while_panicking = fault;
+        panic!("on purpose")
+    }));
+    assert_eq!(panicked.expect_err("it panics").downcast_ref::<&str>(), Some(&"on purpose"));
     // It is gone all the same.
     Raw::connect(broker.bootstrap_servers()).await.call(METADATA, 9, value!({ topics: null })).await;
     broker.assert_healthy();
@@ -318,7 +342,7 @@ async fn the_same_seed_draws_the_same_requests() {
 }
 
 #[tokio::test]
-async fn a_fault_or_a_gate_that_nobody_meets_is_not_waited_for_for_ever() {
+async fn what_is_mounted_and_nobody_meets_is_not_waited_for_for_ever() {
     let broker = MockBroker::builder().patience(MOMENT).start().await;
     let fault = broker.fault(on(ApiKey::EndTxn)).before_apply(Fault::Disconnect).named("no end").maybe().mount();
     let waiting = tokio::spawn(async move { fault.wait(1).await });
@@ -327,6 +351,12 @@ async fn a_fault_or_a_gate_that_nobody_meets_is_not_waited_for_for_ever() {
     let gate = broker.pause_next(on(ApiKey::Produce)).named("the gate of this test").after_apply();
     let said = panic_text(tokio::spawn(async move { gate.entered().await })).await;
     assert!(said.starts_with("waited 30ms in vain: a request at \"the gate of this test\" on Produce"), "{said}");
+    let markers = broker.hold_markers();
+    let said = panic_text(tokio::spawn(async move { markers.wait(2).await })).await;
+    assert!(said.starts_with("waited 30ms in vain: 2 markers pending\n\nmockbroker"), "{said}");
+    let loading = broker.hold_loading();
+    let said = panic_text(tokio::spawn(async move { loading.wait(1).await })).await;
+    assert!(said.starts_with("waited 30ms in vain: 1 coordinators that are to load\n\nmockbroker"), "{said}");
 }
 
 async fn panic_text(task: tokio::task::JoinHandle<()>) -> String {

@@ -50,6 +50,8 @@ async fn a_group_is_waited_for_until_it_is_stable_has_committed_and_is_empty() {
         consumer.close(Duration::from_secs(5)).await.expect("closed")
     });
     assert_eq!(group.wait_state("Empty").await.members, []);
+    tokio::join!(group.wait_deleted(), async { broker.expire_offsets() });
+    assert_eq!(group.state(), None);
     drop((consumer, producer, kafka));
     broker.wait_connections(0).await;
 }
@@ -94,7 +96,9 @@ async fn a_topic_is_waited_for_and_its_records_are_read() {
     let kafka = Kafka::builder(broker.bootstrap_servers()).connect().await.expect("it answers");
     let producer = kafka.producer().build().await.expect("valid settings");
     let record = Record::to("new").partition(2).key("k").value("v").header("h", "1").header("h", "2");
-    let (state, sent) = tokio::join!(partition.wait_log_end(1), producer.send_all([record]));
+    let waits = async { (partition.wait_log_end(1).await, partition.wait_high_watermark(1).await) };
+    let ((state, replicated), sent) = tokio::join!(waits, producer.send_all([record]));
+    assert_eq!(replicated.high_watermark, 1);
     assert!(sent.into_iter().all(|outcome| outcome.is_ok()));
     assert_eq!((state.log_end_offset, state.high_watermark, state.leader), (1, 1, Some(broker.node_ids()[0])));
     let records = partition.records();

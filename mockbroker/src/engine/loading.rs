@@ -1,7 +1,5 @@
 //! Coordinators that a test keeps from reading their log, under the lock.
 
-use tokio::sync::watch;
-
 use super::Engine;
 use crate::fault::{LoadingHome, PendingLoad};
 use crate::handlers::follow;
@@ -18,10 +16,6 @@ impl LoadingHome for Engine {
 
     fn pending(&self) -> Vec<PendingLoad> {
         self.read(|state| state.pending_loads().filter_map(|at| told(state, at)).collect())
-    }
-
-    fn changes(&self) -> watch::Receiver<u64> {
-        self.changes.subscribe()
     }
 
     fn load(&self) -> Option<PendingLoad> {

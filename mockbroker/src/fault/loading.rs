@@ -4,18 +4,15 @@
 use std::fmt;
 use std::sync::Arc;
 
-use tokio::sync::watch;
-
 use crate::types::{NodeId, PartitionId};
+use crate::wait::{Watched, search, within_patience};
 
 /// Where loading is held: the engine.
-pub(crate) trait LoadingHome: Send + Sync {
+pub(crate) trait LoadingHome: Watched {
     /// One more holds the loading back, or one fewer.
     fn hold(&self, holds: bool);
     /// The partitions that are still to be read, in their order.
     fn pending(&self) -> Vec<PendingLoad>;
-    /// Rings whenever something may have changed.
-    fn changes(&self) -> watch::Receiver<u64>;
     /// Reads the next one.
     fn load(&self) -> Option<PendingLoad>;
 }
@@ -52,11 +49,17 @@ impl HeldLoading {
     }
 
     /// Returns when at least `count` partitions are to be read. Safe to drop.
+    ///
+    /// # Panics
+    ///
+    /// If that takes longer than the broker's patience: with its report.
     pub async fn wait(&self, count: usize) {
-        let mut changes = self.home.changes();
-        while self.home.pending().len() < count {
-            changes.changed().await.expect("the engine is borrowed, so it cannot be gone");
-        }
+        within_patience(&*self.home, &format!("{count} coordinators that are to load"), self.come(count)).await;
+    }
+
+    /// As [`wait`](Self::wait), however long that takes.
+    pub(crate) async fn come(&self, count: usize) {
+        search(&*self.home, || (self.home.pending().len() >= count).then_some(())).await;
     }
 
     /// Lets the next partition be read, and returns which it was; `None` if none is pending.

@@ -7,9 +7,10 @@ use kafka_protocol::error::ResponseError;
 use tokio::sync::watch;
 
 use crate::types::{PartitionId, ProducerId};
+use crate::wait::{Watched, within_patience};
 
 /// Where markers are held: the engine.
-pub(crate) trait MarkerHome: Send + Sync {
+pub(crate) trait MarkerHome: Watched {
     /// One more holds markers back, or one fewer.
     fn hold(&self, holds: bool);
     /// The steps that are left, in their order.
@@ -60,7 +61,16 @@ impl HeldMarkers {
     }
 
     /// Returns when at least `count` steps are pending. Safe to drop.
+    ///
+    /// # Panics
+    ///
+    /// If that takes longer than the broker's patience: with its report.
     pub async fn wait(&self, count: usize) {
+        within_patience(&*self.home, &format!("{count} markers pending"), self.come(count)).await;
+    }
+
+    /// As [`wait`](Self::wait), however long that takes.
+    pub(crate) async fn come(&self, count: usize) {
         let came = self.home.watch().wait_for(|pending| *pending >= count).await.is_ok();
         assert!(came, "the engine is borrowed, so it cannot be gone");
     }

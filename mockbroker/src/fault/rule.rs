@@ -12,6 +12,26 @@ use super::scope::Scope;
 use crate::ids::IdSource;
 
 /// What goes wrong.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// use mockbroker::{ApiKey, Fault, MockBroker, on};
+/// use std::time::Duration;
+///
+/// let broker = MockBroker::builder().topic("orders", 1).start().await;
+/// let second = Duration::from_secs(1);
+/// let mounts = [
+///     broker.fault(on(ApiKey::EndTxn)).before_apply(Fault::Error(51)), // CONCURRENT_TRANSACTIONS
+///     broker.fault(on(ApiKey::OffsetCommit)).before_apply(Fault::Delay(second)),
+///     broker.fault(on(ApiKey::Heartbeat)).before_apply(Fault::Silence),
+///     broker.fault(on(ApiKey::Fetch)).after_apply(Fault::CorruptRecords),
+///     broker.fault(on(ApiKey::Metadata)).after_apply(Fault::Partial(10)), // bytes
+///     broker.fault(on(ApiKey::Produce)).after_apply(Fault::Throttle(second)),
+/// ];
+/// let guards = mounts.map(|mount| mount.maybe().mount());
+/// # drop(guards);
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::problem::{Kind, Outcome, Problem};
 use crate::broker::MockBroker;
 use crate::control::{HeldReplica, Isolated, LineGuard};
-use crate::fault::{FaultGuard, Gate, HeldMarkers};
+use crate::fault::{FaultGuard, Gate, HeldLoading, HeldMarkers};
 use crate::snapshot::Snapshot;
 use crate::types::NodeId;
 
@@ -70,6 +70,7 @@ pub(super) struct Mounts {
     pub(super) gates: BTreeMap<u64, MountedGate>,
     pub(super) conditions: BTreeMap<u64, MountedCondition>,
     pub(super) markers: Option<Arc<HeldMarkers>>,
+    pub(super) loading: Option<Arc<HeldLoading>>,
 }
 
 /// A fault, and whether it has to fire before it is taken away.

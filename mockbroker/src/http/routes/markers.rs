@@ -52,9 +52,9 @@ struct MarkersState {
 /// What to release.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
-struct Release {
-    /// So many steps. Default: all that are pending now.
-    count: Option<u64>,
+pub(super) struct Release {
+    /// So many. Default: all that are pending now.
+    pub(super) count: Option<u64>,
 }
 
 /// What was taken.
@@ -169,6 +169,6 @@ async fn wait(State(hub): Knows, At(at): At<InCluster>, Body(to): Body<MarkersWa
     let cluster = hub.cluster(&at.cluster)?;
     let held = held(&cluster)?;
     let what = format!("{} markers pending", to.pending);
-    cluster.wait(to.timeout_ms, &what, held.wait(to.pending)).await?;
+    cluster.wait(to.timeout_ms, &what, held.come(to.pending)).await?;
     Ok(Json(state(&held)))
 }

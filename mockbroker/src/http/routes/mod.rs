@@ -13,6 +13,7 @@ pub(super) mod faults;
 pub(super) mod gates;
 pub(super) mod groups;
 pub(super) mod journal;
+pub(super) mod loading;
 pub(super) mod markers;
 pub(super) mod nodes;
 pub(super) mod records;
@@ -44,7 +45,7 @@ pub(super) type Knows = axum::extract::State<Arc<Hub>>;
         title = "mockbroker control",
         description = "The test author's face of mockbroker for any language: break a Kafka cluster, hold it, move its time, \
                        ask it what happened. docs/CONTROL.md in the repository has an example for each route. What is mounted \
-                       (faults, gates, conditions, held markers) stays until it is deleted or its cluster is."
+                       (faults, gates, conditions, held markers, held loading) stays until it is deleted or its cluster is."
     ),
     components(schemas(Problem, super::model::ApiName, super::wait::Patience, journal::Outcomes)),
     tags(
@@ -83,6 +84,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<Hub>> {
         .merge(groups::router())
         .merge(transactions::router())
         .merge(markers::router())
+        .merge(loading::router())
         .merge(connections::router())
         .merge(journal::router())
         .merge(events::router())
