@@ -154,7 +154,7 @@ async fn our_loop(stage: &Arc<Stage>) -> Looped {
 async fn answers_of_end_txn_are_lost() {
     // Naive: a commit that fails is taken for no commit, and done again.
     let (stage, broker) = stage().await;
-    let hasty = stage.producer().producer(|producer| producer.max_block(Duration::from_millis(100))).build().await;
+    let hasty = stage.producer().producer(|producer| producer.max_block(Duration::from_secs(2))).build().await;
     let (hasty, consumer) = (hasty.expect("the id is taken over"), stage.consumer().await);
     let mut lost = Some(broker.accidents().lose_commit_answers(&stage.id));
     let end = [i64::from(TOTAL / 2); 2];

@@ -122,7 +122,7 @@ async fn memory_is_bounded_and_what_finds_no_room_is_given_back() {
     let world = World::new().await;
     let topic = world.topic(1).await;
     let builder = world.kafka.producer().buffer_memory(4000).max_request_size(4000).linger(Duration::from_secs(60));
-    let producer = builder.max_block(Duration::from_millis(50)).build().await.expect("valid");
+    let producer = builder.max_block(Duration::from_millis(500)).build().await.expect("valid");
     let record = |value: &str| Record::to(Arc::clone(&topic)).partition(0).value(value.repeat(1000));
     let first = match producer.try_send(record("a")) {
         Err(refused) => {

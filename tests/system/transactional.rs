@@ -171,7 +171,7 @@ async fn an_outcome_is_unknown_until_the_coordinator_tells() {
             false => Fate::Passes,
         });
         let stage = Stage::on(*generation, &lines).await;
-        let short = Duration::from_millis(300);
+        let short = Duration::from_millis(800);
         let producer = stage.producer().producer(|producer| producer.max_block(short)).build().await;
         let producer = producer.expect("the id is taken over");
         let transaction = producer.begin().await.expect("it begins");
