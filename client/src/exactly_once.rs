@@ -322,18 +322,7 @@ impl ExactlyOnce {
 
     /// Aborts, goes back to where the turn began, and finds out whether to go on.
     async fn recover(&mut self, undone: Undone, starts: &[NextOffset]) -> Result<(), ExactlyOnceError> {
-        // The earliest batch of each partition comes first, and only where that one begins is right.
-        let mut rewound: Vec<&TopicPartition> = Vec::new();
-        for start in starts {
-            #[cfg(planted_bugs)]
-            if crate::planted::is("no-rewind") {
-                continue;
-            }
-            if !rewound.contains(&&start.partition) {
-                self.consumer.rewind(start);
-                rewound.push(&start.partition);
-            }
-        }
+        rewind(starts, |start| self.consumer.rewind(start));
         let mut stop = None;
         let is_unknown = matches!(undone, Undone::Unknown(_));
         match undone {
@@ -415,6 +404,21 @@ impl ExactlyOnce {
     }
 }
 
+/// Goes back to where the first batch of each partition begins. `go_back` says whether it did: not to what was read under an
+/// assignment that is over, for the partition may have come back and been read again, from what was committed.
+fn rewind(starts: &[NextOffset], mut go_back: impl FnMut(&NextOffset) -> bool) {
+    #[cfg(planted_bugs)]
+    if crate::planted::is("no-rewind") {
+        return;
+    }
+    let mut rewound: Vec<&TopicPartition> = Vec::new();
+    for start in starts {
+        if !rewound.contains(&&start.partition) && go_back(start) {
+            rewound.push(&start.partition);
+        }
+    }
+}
+
 /// Sends the records of a batch as they are to another topic.
 async fn bury(batch: &ConsumerBatch, sender: &TransactionSender, topic: &Arc<str>, why: &str) -> Result<()> {
     for record in batch.records() {
@@ -434,4 +438,28 @@ async fn bury(batch: &ConsumerBatch, sender: &TransactionSender, topic: &Arc<str
         sender.send(letter).await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partition_that_came_back_is_rewound_to_what_was_read_since() {
+        let partition = |number| TopicPartition::new("t", number);
+        let read = |number, offset, assignment| NextOffset {
+            assignment: Some(assignment),
+            ..NextOffset::new(partition(number), offset)
+        };
+        // The first partition was lost with assignment 1 and came back with 2; of the last nothing was read since.
+        let starts =
+            [read(0, 0, 1), read(1, 40, 2), read(0, 4, 1), read(0, 0, 2), read(1, 44, 2), read(0, 4, 2), read(2, 7, 1)];
+        let mut rewound = Vec::new();
+        rewind(&starts, |start| {
+            let still_has = start.assignment == Some(2);
+            rewound.extend(still_has.then(|| (start.partition.partition, start.offset)));
+            still_has
+        });
+        assert_eq!(rewound, [(1, 40), (0, 0)]);
+    }
 }

@@ -71,14 +71,16 @@ impl Consumer {
         slot.is_some_and(|slot| read.assignment.is_none_or(|number| positions.partition(slot).assignment == number))
     }
 
-    /// Goes back to where something was read, if the partition did not go meanwhile.
-    pub(crate) fn rewind(&self, read: &NextOffset) {
+    /// Goes back to where something was read. `false` if the partition went meanwhile.
+    pub(crate) fn rewind(&self, read: &NextOffset) -> bool {
         let shared = &self.handle.group.shared;
         let TopicPartition { topic, partition } = &read.partition;
-        if self.still_has(read) {
-            // It may go at any moment, and then somebody else begins at the committed offset.
-            let _ = shared.change(topic, *partition, |positions, slot| positions.seek(slot, Offset::At(read.offset)));
+        if !self.still_has(read) {
+            return false;
         }
+        // It may go at any moment, and then somebody else begins at the committed offset.
+        let _ = shared.change(topic, *partition, |positions, slot| positions.seek(slot, Offset::At(read.offset)));
+        true
     }
 
     pub(crate) fn is_closed(&self) -> bool {
