@@ -6,13 +6,14 @@
 
 use std::{
     env,
+    ops::Range,
     process::{Child, Command},
     sync::Arc,
     time::Duration,
 };
 
 use async_kafka::{
-    ConsumerBatch, Kafka, OffsetReset, Record,
+    ConsumerBatch, Kafka, OffsetReset, Producer, Record,
     admin::NewTopic,
     store::{OffsetStore, StoreError},
 };
@@ -166,6 +167,18 @@ impl Drop for Workers {
     }
 }
 
+/// Orders by these numbers.
+async fn order(producer: &Producer, topic: &Arc<str>, numbers: Range<u32>) -> Result<(), BoxError> {
+    let orders = numbers.map(|number| {
+        let partition = fastrand::i32(0..PARTITIONS);
+        Record::to(Arc::clone(topic)).partition(partition).value(format!("{number} {}", total_of(number)))
+    });
+    for stored in producer.send_all(orders).await {
+        stored?;
+    }
+    Ok(())
+}
+
 async fn conduct(database: &str) -> Result<(), BoxError> {
     let mock = MockBroker::builder().config("group.min.session.timeout.ms", "6000").start().await;
     let bootstrap = env::var("KAFKA_BOOTSTRAP").unwrap_or_else(|_| mock.bootstrap_servers().to_owned());
@@ -176,30 +189,32 @@ async fn conduct(database: &str) -> Result<(), BoxError> {
         created?;
     }
     let producer = kafka.producer().batch_records(5).build().await?;
-    let orders = (0..ORDERS).map(|number| {
-        let partition = fastrand::i32(0..PARTITIONS);
-        Record::to(Arc::clone(&topic)).partition(partition).value(format!("{number} {}", total_of(number)))
-    });
-    for stored in producer.send_all(orders).await {
-        stored?;
-    }
+    // However quick the workers are: the last orders come when everybody was killed who is to be.
+    let early = ORDERS - ORDERS / 10;
+    order(&producer, &topic, 0..early).await?;
 
     on!(database, create(database))?;
-    let mut workers = Workers { arguments: [bootstrap, topic.to_string(), database.to_owned()], processes: Vec::new() };
+    let arguments = [bootstrap, topic.to_string(), database.to_owned()];
+    let mut workers = Workers { arguments, processes: Vec::new() };
     for number in 0..WORKERS {
-        let process = workers.spawn(number, (number == 0).then_some(ORDERS / 20))?;
+        let process = workers.spawn(number, Some(ORDERS / 20))?;
         workers.processes.push(process);
     }
     let (orders, total) = (i64::from(ORDERS), (0..ORDERS).map(|number| i64::from(total_of(number))).sum());
     let (mut ended, mut killed, mut next) = (0, 0, 0);
     let (mut there, mut different, mut cost) = (0, 0, 0);
+    let mut are_all_ordered = false;
     while different < orders {
         ended += workers.supervise()?;
-        // First the crash, then SIGKILL, each time when some more orders are there.
+        // First a crash, then SIGKILL, each time when some more orders are there.
         if ended > 0 && killed < kills && there >= next {
             workers.kill_one()?;
             killed += 1;
-            next = there + fastrand::i64(0..=(orders - there) / (2 * (kills - killed + 1)));
+            next = there + fastrand::i64(0..=(i64::from(early) - there) / (2 * (kills - killed + 1)));
+        }
+        if ended > 0 && killed == kills && !are_all_ordered {
+            order(&producer, &topic, early..ORDERS).await?;
+            are_all_ordered = true;
         }
         // What is committed only others than the workers know: they are asked again and again.
         tokio::time::sleep(Duration::from_millis(5)).await;
