@@ -81,6 +81,8 @@ pub(crate) struct ConsumerMember {
     rules: Rules,
     phase: Phase,
     life: u64,
+    id: Uuid,
+    /// The same as text.
     member_id: String,
     /// 0 while the group does not know the member.
     member_epoch: i32,
@@ -115,12 +117,13 @@ impl ConsumerMember {
     const LEAVE_STATIC: i32 = -2;
 
     /// A member under an id that it made up itself (KIP-1082).
-    pub(crate) fn new(rules: Rules, member_id: String, now: Instant) -> Self {
+    pub(crate) fn new(rules: Rules, id: Uuid, now: Instant) -> Self {
         Self {
             rules,
             phase: Phase::Outside,
             life: 0,
-            member_id,
+            id,
+            member_id: id.to_string(),
             member_epoch: Self::JOIN,
             // Until the broker says otherwise: `group.consumer.heartbeat.interval.ms`.
             heartbeat_interval: Duration::from_secs(5),
@@ -306,7 +309,11 @@ impl ConsumerMember {
         match failure {
             Failure::Later(_) => self.wait(now),
             // The group goes on without us: what we have is lost, which the next step tells.
-            Failure::Fenced | Failure::UnknownMember | Failure::IllegalGeneration => self.forget(),
+            Failure::Fenced | Failure::IllegalGeneration => self.forget(),
+            Failure::UnknownMember => {
+                self.forget();
+                self.rename();
+            }
             Failure::Unreleased(error) => {
                 // KIP-848: until the session of the predecessor is over.
                 if *self.blocked_since.get_or_insert(now) + self.rules.patience <= now {
@@ -340,6 +347,14 @@ impl ConsumerMember {
         if self.phase == Phase::Member {
             self.phase = Phase::Outside;
         }
+    }
+
+    /// Takes another id than the one that the group does not know any more. Java keeps its id. But a group that was empty and
+    /// changes its protocol begins anew at epoch 0 (`GroupMetadataManager.maybeDeleteEmptyClassicGroup`), so that a commit which
+    /// was on its way when the member was put out could come in when the same id has reached the same epoch again.
+    fn rename(&mut self) {
+        self.id = Uuid::from_u128(self.id.as_u128().wrapping_add(1));
+        self.member_id = self.id.to_string();
     }
 
     /// Somebody learned that the coordinator sees us otherwise than we do: ask it now.

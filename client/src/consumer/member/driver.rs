@@ -92,8 +92,8 @@ impl Driver {
                     backoff: group.cluster.config().retry_backoff,
                     may_fall_back,
                 };
-                let member_id = Uuid::from_u128(fastrand::u128(..)).to_string();
-                Machine::Consumer(Box::new(ConsumerMember::new(rules, member_id, now)))
+                let id = Uuid::from_u128(fastrand::u128(..));
+                Machine::Consumer(Box::new(ConsumerMember::new(rules, id, now)))
             }
         };
         Self {
