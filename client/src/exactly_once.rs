@@ -457,7 +457,7 @@ mod tests {
         let mut rewound = Vec::new();
         rewind(&starts, |start| {
             let still_has = start.assignment == Some(2);
-            rewound.extend(still_has.then(|| (start.partition.partition, start.offset)));
+            rewound.extend(still_has.then_some((start.partition.partition, start.offset)));
             still_has
         });
         assert_eq!(rewound, [(1, 40), (0, 0)]);

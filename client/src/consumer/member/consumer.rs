@@ -2,8 +2,8 @@
 //!
 //! The broker says which partitions the member is to have; the member gives back what is not among them, and only then
 //! acknowledges, so that nobody else gets a partition before. [`ConsumerMember::step`] says what is to be done now, the `on_…`
-//! functions take in what came of it. A member that the group does not know any more loses what it has and joins again under
-//! the same id with epoch 0.
+//! functions take in what came of it. A member that is put out loses what it has and joins again with epoch 0: under its id if
+//! the group still knows it, else under another one.
 //!
 //! Source: `AbstractMembershipManager`, `ConsumerHeartbeatRequestManager.HeartbeatState`.
 
