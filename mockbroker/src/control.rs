@@ -99,7 +99,7 @@ impl Node {
     /// use mockbroker::MockBroker;
     ///
     /// let broker = MockBroker::builder().nodes(3).topic("orders", 3).start().await;
-    /// let alone = broker.node(1).isolate(); // what it takes with acks=1 from here on will be lost
+    /// let alone = broker.node(1).isolate(); // what it takes with acks=1 is lost once others lead
     /// alone.heal();
     /// # }
     /// ```
