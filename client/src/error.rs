@@ -240,7 +240,8 @@ pub enum Error {
     },
 
     /// Whether the transaction was committed is not known: the request may have arrived, and its answer did not. The producer
-    /// keeps to the decision; [`TransactionalProducer::resolve`](crate::TransactionalProducer::resolve) asks again.
+    /// keeps to the decision; [`TransactionalProducer::resolve`](crate::TransactionalProducer::resolve) asks again, for as long as
+    /// [`Error::is_retriable`].
     #[error("whether the transaction was committed is not known: {cause}")]
     TransactionOutcomeUnknown {
         /// Why the answer did not come.
@@ -271,14 +272,16 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the same call may succeed later without any change by the program.
+    /// Whether the same call may succeed later without any change by the program. Where the outcome of a transaction is
+    /// unknown, the call is [`TransactionalProducer::resolve`](crate::TransactionalProducer::resolve), and `false` says that it
+    /// will never tell.
     #[must_use]
     pub fn is_retriable(&self) -> bool {
         match self {
             Self::Server { code, .. } => code.is_retriable(),
             Self::Connect { .. } | Self::Timeout { .. } => true,
             Self::Disconnected { reason, .. } => reason.is_retriable(),
-            Self::Delivery { cause, .. } => cause.is_retriable(),
+            Self::Delivery { cause, .. } | Self::TransactionOutcomeUnknown { cause } => cause.is_retriable(),
             _ => false,
         }
     }

@@ -1,20 +1,24 @@
 //! The loop from topics to topics: it owns the transactions, so that a program owns only what it does with records.
 //!
 //! One turn: batches that are there are read, the function is called for each, their offsets join what it sent, and all of it
-//! is committed. Nothing is read on before that, so a partition that has to go waits for the commit. Whatever fails on the
-//! way aborts the transaction and moves the positions back to where the turn began, as far as the partitions are still ours;
-//! those that are not begin, wherever they are now, at the offset that was committed last.
+//! is committed. One more turn is taken meanwhile, unless the loop is not to overlap, or a partition has to go already, which
+//! waits for the commit. Whatever fails on the way aborts the transaction and moves the positions back to where the turn began,
+//! and so those of the turn that was taken meanwhile, as far as the partitions are still ours; those that are not begin,
+//! wherever they are now, at the offset that was committed last.
+
+mod turn;
 
 use std::{collections::HashMap, fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use futures::FutureExt;
 
+use self::turn::{Committed, Hand, Means, Undone};
 use crate::{
     consumer::{Consumer, ConsumerBatch},
-    error::{Error, Result},
-    producer::{Outcome, TransactionSender, TransactionalProducer},
+    error::Error,
+    producer::{TransactionSender, TransactionalProducer},
     progress::NextOffset,
-    record::{Header, Record, TopicPartition},
+    record::TopicPartition,
     retry::Backoff,
 };
 
@@ -94,15 +98,16 @@ pub enum ExactlyOnceError {
 /// idempotent, or to keep its own offsets.
 #[must_use = "the loop runs when `for_each_batch` is awaited"]
 pub struct ExactlyOnce {
-    consumer: Consumer,
-    producer: TransactionalProducer,
-    max_records: u64,
-    backoff: Backoff,
+    means: Means,
+    /// The function is called for what comes next while a transaction is committed.
+    overlaps: bool,
     decide: Decide,
     until: Pin<Box<dyn Future<Output = ()> + Send>>,
     /// What failed, until it is committed.
     failed: HashMap<Place, Failed>,
     failures_in_a_row: u32,
+    /// What reading on came to, to be told when everything before it is committed.
+    unread: Option<Error>,
 }
 
 /// A batch at which the function failed, or a record of one that is tried record by record.
@@ -130,30 +135,9 @@ enum Extent {
     Record,
 }
 
-/// How a turn ended that did not commit.
-enum Undone {
-    /// Again, after a backoff.
-    Again(Error),
-    /// The function failed.
-    Program {
-        at: Place,
-        batch: ConsumerBatch,
-        error: ProgramError,
-    },
-    Fatal(Error),
-    /// Nobody can say any more whether it was committed, but the group's committed offsets.
-    Unknown(Error),
-}
-
-impl From<Error> for Undone {
-    fn from(error: Error) -> Self {
-        if error.is_fatal() { Self::Fatal(error) } else { Self::Again(error) }
-    }
-}
-
 impl fmt::Debug for ExactlyOnce {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("ExactlyOnce").field("producer", &self.producer).finish_non_exhaustive()
+        formatter.debug_struct("ExactlyOnce").field("producer", &self.means.producer).finish_non_exhaustive()
     }
 }
 
@@ -163,21 +147,45 @@ impl ExactlyOnce {
 
     pub(crate) fn new(consumer: Consumer, producer: TransactionalProducer, backoff: Backoff) -> Self {
         Self {
-            consumer,
-            producer,
-            max_records: 1000,
-            backoff,
+            means: Means { consumer, producer, max_records: 1000, backoff },
+            overlaps: true,
             decide: Box::new(|_| OnError::Stop),
             until: Box::pin(std::future::pending()),
             failed: HashMap::new(),
             failures_in_a_row: 0,
+            unread: None,
         }
     }
 
     /// A transaction takes batches that are there already, until it has so many records. More make it cheaper, and longer
     /// until readers see them. Default 1000.
     pub fn transaction_records(mut self, records: u64) -> Self {
-        self.max_records = records;
+        self.means.max_records = records;
+        self
+    }
+
+    /// Whether the function is called for what comes next while a transaction is being committed, instead of after it. That
+    /// hides the round trips of a commit behind the function's work. Default true. Kafka has no such property.
+    ///
+    /// A transaction still begins when the one before it is committed: until then what the function sends is encoded, waits in
+    /// `buffer.memory`, and goes nowhere. If the commit fails, none of it ever does, its sends and deliveries fail, and both
+    /// transactions are done again, in their order. So everything that is promised of the result holds as without it, and
+    /// the function is called for one batch at a time still, in the order of each partition. Nobody but the function itself
+    /// can tell the two apart, which is why it is the default: without it a loop waits while its commits are on their way.
+    ///
+    /// What it costs:
+    ///
+    /// - A commit that fails takes the work of two transactions along, not of one, and so may a program that is killed.
+    /// - When the function is called, what it was called with before may not be committed: what it reads of the output, or
+    ///   of the group's offsets, may be one transaction behind.
+    /// - A [`Delivery`](crate::Delivery) that the function awaits takes as long as the commit before it, and a send that finds
+    ///   `buffer.memory` full waits for that as well, for `max.block.ms` at most. What waits ages by `delivery.timeout.ms`.
+    /// - A partition that has to go to another member waits for up to two transactions, and so does a shutdown.
+    /// - A function that computes without awaiting anything lets no commit go on meanwhile, so nothing is gained.
+    ///
+    /// After a failure of the function there is no overlap until what failed is committed.
+    pub fn overlap(mut self, overlaps: bool) -> Self {
+        self.overlaps = overlaps;
         self
     }
 
@@ -206,123 +214,75 @@ impl ExactlyOnce {
         Fut: Future<Output = Result<(), E>> + Send,
         E: Into<ProgramError>,
     {
-        self.consumer.suits_transactions()?;
+        self.means.consumer.suits_transactions()?;
         loop {
             let batch = tokio::select! {
                 biased;
                 () = &mut self.until => {
-                    self.consumer.close(Self::CLOSE_LIMIT).await?;
+                    self.means.consumer.close(Self::CLOSE_LIMIT).await?;
                     return Ok(());
                 }
-                batch = self.consumer.next_batch() => batch?,
+                batch = self.means.consumer.next_batch() => batch?,
             };
             let Some(batch) = batch else { return Ok(()) };
-            let batches = self.gather(batch)?;
-            let starts: Vec<_> = batches.iter().map(ConsumerBatch::start).collect();
-            match self.turn(&batches, &starts, &function).await {
-                Ok(()) => {
-                    self.failures_in_a_row = 0;
-                    self.failed.clear();
-                }
-                Err(undone) => self.recover(undone, &starts).await?,
+            let hand = self.means.gather(batch)?;
+            if let Err((undone, starts)) = self.turns(hand, &function).await {
+                self.recover(undone, &starts).await?;
+            }
+            if let Some(error) = self.unread.take() {
+                return Err(error.into());
             }
         }
     }
 
-    /// What else is there already, up to the size of a transaction.
-    fn gather(&self, first: ConsumerBatch) -> Result<Vec<ConsumerBatch>> {
-        let offsets = |batch: &ConsumerBatch| batch.next_offset().abs_diff(batch.start().offset);
-        let mut records = offsets(&first);
-        let mut batches = vec![first];
-        while records < self.max_records
-            && let Some(batch) = self.consumer.try_next_batch()
-        {
-            let batch = batch?;
-            records += offsets(&batch);
-            batches.push(batch);
-        }
-        Ok(batches)
-    }
-
-    /// One transaction. (`&mut self`, because a future that is awaited elsewhere need not be `Sync`.)
-    async fn turn<F, Fut, E>(
-        &mut self,
-        batches: &[ConsumerBatch],
-        starts: &[NextOffset],
-        function: &F,
-    ) -> Result<(), Undone>
+    /// One transaction, and those that follow without a pause between them. If one of them is undone, says where everything
+    /// begins that is not committed.
+    async fn turns<F, Fut, E>(&mut self, mut hand: Hand, function: &F) -> Result<(), (Undone, Vec<NextOffset>)>
     where
         F: Fn(ConsumerBatch, TransactionSender) -> Fut + Send + Sync,
         Fut: Future<Output = Result<(), E>> + Send,
         E: Into<ProgramError>,
     {
-        let transaction = self.producer.begin().await?;
-        for (batch, start) in batches.iter().zip(starts) {
-            for (part, at) in self.parts(batch, start) {
-                let sender = transaction.sender();
-                if let Some((topic, why)) = self.failed.get(&at).and_then(|failed| failed.dead_letter.as_ref()) {
-                    bury(&part, &sender, topic, why).await?;
-                    continue;
-                }
-                if let Err(error) = function(part.clone(), sender.clone()).await {
-                    // When the transaction failed, that is what the function could not go on from.
-                    sender.check()?;
-                    return Err(Undone::Program { at, batch: part, error: error.into() });
-                }
-            }
+        let begun = self.means.begin(&hand, &self.failed, function).await;
+        let mut transaction = begun.map_err(|undone| (undone, hand.starts.clone()))?;
+        while let Some(next) = self.read_on() {
+            // Boxed: it holds two transactions, and a loop that does not overlap need not be so large.
+            let turned = Box::pin(self.means.turn(transaction, &hand, &next, &self.failed, function)).await;
+            let (committed, begun) = turned.map_err(|undone| (undone, [&*hand.starts, &next.starts].concat()))?;
+            self.on_committed(committed);
+            transaction = begun.map_err(|undone| (undone, next.starts.clone()))?;
+            hand = next;
         }
-        #[cfg(planted_bugs)]
-        if crate::planted::is("offsets-outside") {
-            for batch in batches {
-                self.consumer.commit(batch).await?;
-            }
-            return Ok(transaction.commit().await?);
-        }
-        transaction.send_offsets(batches, &self.consumer.group_metadata()).await?;
-        match transaction.commit().await {
-            Err(error) if error.is_outcome_unknown() => self.resolve(error).await,
-            committed => Ok(committed?),
-        }
+        let committed = self.means.commit(transaction, &hand.batches).await;
+        self.on_committed(committed.map_err(|undone| (undone, hand.starts))?);
+        Ok(())
     }
 
-    /// Asks for the outcome of a commit until it is known, or can never be.
-    async fn resolve(&mut self, mut error: Error) -> Result<(), Undone> {
-        let mut failures = 0;
-        loop {
-            if error.is_fatal() || self.consumer.is_closed() {
-                return Err(Undone::Fatal(error));
-            }
-            failures += 1;
-            tracing::warn!(%error, "asking again whether the transaction was committed");
-            tokio::time::sleep(self.backoff.wait(failures)).await;
-            match self.producer.resolve().await {
-                Ok(Some(Outcome::Committed)) => return Ok(()),
-                Ok(_) => return Err(Undone::Again(Error::TransactionAborted)),
-                Err(never) if never.is_outcome_unknown() && !self.producer.may_resolve() => {
-                    return Err(if never.is_fatal() { Undone::Fatal(never) } else { Undone::Unknown(never) });
-                }
-                Err(still) if still.is_outcome_unknown() => error = still,
-                Err(other) => return Err(other.into()),
-            }
-        }
+    fn on_committed(&mut self, Committed: Committed) {
+        self.failures_in_a_row = 0;
+        self.failed.clear();
     }
 
-    /// What the function is called with for a batch: the batch, or its records one by one.
-    fn parts(&self, batch: &ConsumerBatch, start: &NextOffset) -> Vec<(ConsumerBatch, Place)> {
-        let place = |offset, extent| Place { partition: start.partition.clone(), offset, extent };
-        let whole = place(start.offset, Extent::Batch);
-        match self.failed.get(&whole) {
-            Some(failed) if failed.by_record => {
-                let records = batch.single_records();
-                records.map(|(offset, record)| (record, place(offset, Extent::Record))).collect()
-            }
-            _ => vec![(batch.clone(), whole)],
+    /// What is there to be worked at while the transaction in hand is committed. Nothing if somebody waits for that commit, or
+    /// if something failed that has to be watched.
+    fn read_on(&mut self) -> Option<Hand> {
+        let consumer = &self.means.consumer;
+        if !self.overlaps || !self.failed.is_empty() || consumer.is_waited_for() {
+            return None;
         }
+        if (&mut self.until).now_or_never().is_some() {
+            self.until = futures::future::ready(()).boxed();
+            return None;
+        }
+        let first = consumer.try_next_batch()?;
+        consumer.reads_on();
+        let hand = first.and_then(|first| self.means.gather(first));
+        hand.map_err(|error| self.unread = Some(error)).ok()
     }
 
     /// Aborts, goes back to where the turn began, and finds out whether to go on.
     async fn recover(&mut self, undone: Undone, starts: &[NextOffset]) -> Result<(), ExactlyOnceError> {
-        rewind(starts, |start| self.consumer.rewind(start));
+        rewind(starts, |start| self.means.consumer.rewind(start));
         let mut stop = None;
         let is_unknown = matches!(undone, Undone::Unknown(_));
         match undone {
@@ -332,7 +292,7 @@ impl ExactlyOnce {
             Undone::Program { at, batch, error } => stop = self.judge(at, &batch, error),
         }
         self.failures_in_a_row += 1;
-        while let Err(error) = self.producer.settle().await {
+        while let Err(error) = self.means.producer.settle().await {
             if error.is_fatal() || !error.is_retriable() && !error.requires_abort() || stop.is_some() {
                 return Err(stop.map_or_else(|| error.into(), ExactlyOnceError::Program));
             }
@@ -357,7 +317,7 @@ impl ExactlyOnce {
         for start in starts {
             let TopicPartition { topic, partition } = &start.partition;
             let committed = loop {
-                match self.consumer.committed(topic, *partition).await {
+                match self.means.consumer.committed(topic, *partition).await {
                     Ok(committed) => break committed,
                     Err(error) if !error.is_retriable() => return Err(error.into()),
                     Err(error) => tracing::warn!(%error, "the group's offsets are not known yet"),
@@ -367,7 +327,7 @@ impl ExactlyOnce {
                 }
             };
             if let Some(committed) = committed {
-                self.consumer.rewind(&NextOffset { offset: committed.offset, ..start.clone() });
+                self.means.consumer.rewind(&NextOffset { offset: committed.offset, ..start.clone() });
             }
         }
         Ok(())
@@ -375,7 +335,7 @@ impl ExactlyOnce {
 
     /// Waits after a failure. `true` if the loop is to end.
     async fn pause(&mut self) -> bool {
-        let wait = self.backoff.wait(self.failures_in_a_row);
+        let wait = self.means.backoff.wait(self.failures_in_a_row);
         tokio::select! {
             biased;
             () = &mut self.until => {
@@ -417,27 +377,6 @@ fn rewind(starts: &[NextOffset], mut go_back: impl FnMut(&NextOffset) -> bool) {
             rewound.push(&start.partition);
         }
     }
-}
-
-/// Sends the records of a batch as they are to another topic.
-async fn bury(batch: &ConsumerBatch, sender: &TransactionSender, topic: &Arc<str>, why: &str) -> Result<()> {
-    for record in batch.records() {
-        let owned = record.to_record();
-        let headers = record
-            .headers()
-            .map(|(key, value)| Header { key: key.to_owned(), value: value.map(bytes::Bytes::copy_from_slice) });
-        let mut letter = Record::to(Arc::clone(topic)).timestamp(record.timestamp());
-        letter.key = record.key().map(bytes::Bytes::copy_from_slice);
-        letter.value = owned.value_bytes();
-        letter.headers = headers.collect();
-        let letter = letter
-            .header("dead-letter.topic", record.topic().to_owned())
-            .header("dead-letter.partition", record.partition().to_string())
-            .header("dead-letter.offset", record.offset().to_string())
-            .header("dead-letter.error", why.to_owned());
-        sender.send(letter).await?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

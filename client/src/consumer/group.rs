@@ -199,6 +199,11 @@ impl Group {
         Polling(self)
     }
 
+    /// The program takes more without being done with what it has.
+    pub(super) fn reads_on(&self) {
+        self.polls().last = Instant::now();
+    }
+
     fn finish_given(&self) {
         if self.shared.positions().finish_given() {
             self.progress.notify_waiters();

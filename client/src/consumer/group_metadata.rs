@@ -64,6 +64,17 @@ impl Consumer {
         if shared.is_closed() { None } else { Shared::take_batch(shared) }
     }
 
+    /// Whether a partition has to go, and the group waits for the program to be done with what it was given of it.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        let positions = self.handle.group.shared.positions();
+        positions.assigned().any(|(_, _, slot)| positions.partition(slot).held && positions.is_given(slot))
+    }
+
+    /// The program goes on reading, though it is not done with what it was given before.
+    pub(crate) fn reads_on(&self) {
+        self.handle.group.reads_on();
+    }
+
     /// Whether a partition is still in the assignment under which something of it was read.
     pub(crate) fn still_has(&self, read: &NextOffset) -> bool {
         let positions = self.handle.group.shared.positions();

@@ -6,6 +6,7 @@
 //! batches. Which lanes can send is kept in ordered indexes; nothing scans every partition.
 
 mod admission;
+mod ahead;
 mod spare;
 mod stalls;
 mod topics;
@@ -50,6 +51,8 @@ pub(crate) struct Batcher {
     unadmitted: Vec<LaneId>,
     /// Brokers that take nothing of what waits for them, and since when.
     stalled: BTreeMap<i32, Instant>,
+    /// Batches from this number on belong to the transaction after the one that is being committed, and wait for it.
+    barrier: Option<u64>,
     /// Lanes whose open batch is not due yet, by when it will be.
     lingering: BTreeSet<(Instant, LaneId)>,
     /// Lanes that can send, the oldest batch first.
@@ -79,6 +82,7 @@ impl Batcher {
             admits_by_request: false,
             unadmitted: Vec::new(),
             stalled: BTreeMap::new(),
+            barrier: None,
             lingering: BTreeSet::new(),
             ready: BTreeSet::new(),
             expiring: BTreeSet::new(),
@@ -138,7 +142,7 @@ impl Batcher {
         self.unsettled.insert(number, (Arc::clone(ticket.completion()), 1));
         let linger_until = now + self.limits.linger;
         let builder = BatchBuilder::within(self.spare.take(capacity), capacity);
-        if !lane.admitted && !self.unadmitted.contains(&id) {
+        if !lane.admitted && self.barrier.is_none() && !self.unadmitted.contains(&id) {
             self.unadmitted.push(id);
         }
         lane.open = Some(OpenBatch { number, builder, ticket, created_at: now, linger_until, due: false });
@@ -208,7 +212,7 @@ impl Batcher {
             self.seal(id);
         }
         let lane = &mut self.lanes[id.0 as usize];
-        let ready = lane.ready_since(&self.limits);
+        let ready = lane.ready_since(&self.limits).filter(|_| !lane.is_behind(self.barrier));
         let expires = lane.expires_since(&self.limits);
         reindex(&mut self.ready, id, &mut lane.ready_since, ready);
         reindex(&mut self.expiring, id, &mut lane.expires_since, expires);

@@ -251,6 +251,17 @@ impl Lane {
         self.queued() > 0 || !self.flying.is_empty()
     }
 
+    /// Whether the next batch is one that waits for its transaction to begin.
+    pub(super) fn is_behind(&self, barrier: Option<u64>) -> bool {
+        let open = || self.open.as_ref().map(|open| open.number);
+        let next = self.sealed.front().map(|batch| batch.number).or_else(open);
+        #[cfg(planted_bugs)]
+        if crate::planted::is("staged-early") {
+            return false;
+        }
+        barrier.zip(next).is_some_and(|(barrier, next)| next >= barrier)
+    }
+
     /// Whether the partition can have another batch in flight.
     pub(super) fn is_free(&self, limits: &Limits) -> bool {
         self.admitted && self.flying.len() < limits.in_flight_per_partition && self.muted_until.is_none()

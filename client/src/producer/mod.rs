@@ -7,6 +7,7 @@
 //! [`transactional`] is the producer of transactions: the same queues and the same task, opened for one transaction at a time.
 //! [`txn`] is its state, pure; [`coordinator`] what it says to coordinators.
 
+mod ahead;
 mod answer;
 pub(crate) mod batcher;
 mod builder;

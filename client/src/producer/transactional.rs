@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::{
     Delivery, Producer, ProducerBuilder,
+    ahead::{Next, Sealed},
     coordinator::Conversation,
     delivery::Settled,
     txn::{Generation, Outcome},
@@ -117,15 +118,16 @@ impl TransactionalBuilder {
 /// - [`Error::requires_abort`]: the transaction can only be aborted, and another one begun.
 /// - [`Error::is_fatal`]: the producer is of no further use. Most often another instance has the transactional id now
 ///   (`PRODUCER_FENCED`).
-/// - [`Error::is_outcome_unknown`]: a commit may have happened. [`TransactionalProducer::resolve`] asks until it is known.
+/// - [`Error::is_outcome_unknown`]: a commit may have happened. [`TransactionalProducer::resolve`] asks until it is known, or
+///   never will be.
 #[derive(Clone)]
 pub struct TransactionalProducer {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
 }
 
-struct Inner {
-    producer: Producer,
-    conversation: Arc<Conversation>,
+pub(super) struct Inner {
+    pub(super) producer: Producer,
+    pub(super) conversation: Arc<Conversation>,
 }
 
 impl fmt::Debug for TransactionalProducer {
@@ -163,7 +165,7 @@ impl TransactionalProducer {
             number
         };
         let sender = TransactionSender { inner: Arc::clone(&self.inner), number };
-        Ok(Transaction { sender, ended: false })
+        Ok(Transaction::new(sender))
     }
 
     /// Brings to its end what an earlier transaction left behind. Dropping the future is safe.
@@ -183,9 +185,10 @@ impl TransactionalProducer {
     /// What became of the last transaction. A decision whose answer was lost is asked about again, with the same decision,
     /// until `max_block`; `None` if no transaction was ended yet.
     ///
-    /// Fails with [`Error::is_outcome_unknown`] as long as it is open. If that error is fatal, or the coordinator has aborted the
-    /// transaction or forgotten it meanwhile ([`Error::TransactionTimedOut`] is the cause), the producer cannot learn it any
-    /// more: the committed offsets of the group tell, if the transaction had any.
+    /// Fails with [`Error::is_outcome_unknown`] as long as it is open. If that error is not [retriable](Error::is_retriable),
+    /// another call says the same at once, for the producer cannot learn it any more: it is fenced, or the coordinator has
+    /// aborted the transaction or forgotten it meanwhile ([`Error::TransactionTimedOut`] is the cause). The committed offsets
+    /// of the group tell, if the transaction had any.
     pub async fn resolve(&self) -> Result<Option<Outcome>> {
         let conversation = &self.inner.conversation;
         let deadline = conversation.deadline();
@@ -197,11 +200,6 @@ impl TransactionalProducer {
             Some(Err(error)) => Err(error),
             None => driven.map(|()| None),
         }
-    }
-
-    /// Whether asking again may tell what became of the last transaction.
-    pub(crate) fn may_resolve(&self) -> bool {
-        self.inner.conversation.machine().is_ending()
     }
 
     /// No more records are taken, and what was not sent never will be.
@@ -237,16 +235,12 @@ impl TransactionalProducer {
         self.end(number, false).await.map(|_| ())
     }
 
-    async fn commit(&self, number: u64) -> Result<()> {
-        let Inner { producer, conversation } = &*self.inner;
-        {
-            let mut queues = producer.handle.shared.queues();
-            if queues.transaction != Some(number) {
-                return Err(conversation.machine().check(number).err().unwrap_or(Error::TransactionEnded));
-            }
-            queues.transaction = None;
-        }
-        producer.flush().await?;
+    async fn commit(&self, number: u64, sealed: Option<Sealed>) -> Result<()> {
+        let sealed = match sealed {
+            Some(sealed) => sealed,
+            None => self.seal(number, Next::Later)?.0,
+        };
+        sealed.settled().await;
         match self.end(number, true).await? {
             Outcome::Committed => Ok(()),
             Outcome::Aborted => Err(Error::TransactionAborted),
@@ -276,11 +270,17 @@ impl TransactionalProducer {
 #[must_use = "a transaction that is dropped is aborted"]
 #[derive(Debug)]
 pub struct Transaction {
-    sender: TransactionSender,
+    pub(super) sender: TransactionSender,
     ended: bool,
+    /// It takes no more records, and these are on their way.
+    pub(super) sealed: Option<Sealed>,
 }
 
 impl Transaction {
+    pub(super) fn new(sender: TransactionSender) -> Self {
+        Self { sender, ended: false, sealed: None }
+    }
+
     /// Hands over a record, as [`Producer::send`] does. It counts when the transaction is committed.
     ///
     /// Dropping the future is safe: the record was not taken. The deliveries need not be awaited: a commit fails if one of
@@ -333,7 +333,7 @@ impl Transaction {
         self.ended = true;
         let guard = Abandon { sender: &self.sender };
         let producer = TransactionalProducer { inner: Arc::clone(&self.sender.inner) };
-        let result = producer.commit(self.sender.number).await;
+        let result = producer.commit(self.sender.number, self.sealed.take()).await;
         drop(guard);
         result
     }
@@ -390,8 +390,8 @@ impl Drop for Unfinished<'_> {
 /// Sends into one [`Transaction`], from any task.
 #[derive(Clone)]
 pub struct TransactionSender {
-    inner: Arc<Inner>,
-    number: u64,
+    pub(super) inner: Arc<Inner>,
+    pub(super) number: u64,
 }
 
 impl fmt::Debug for TransactionSender {
@@ -413,13 +413,16 @@ impl TransactionSender {
         self.inner.conversation.machine().check(self.number)
     }
 
-    fn abandon(&self) {
+    pub(super) fn abandon(&self) {
         let Inner { producer, conversation } = &*self.inner;
         let mut queues = producer.handle.shared.queues();
         if queues.transaction == Some(self.number) {
             queues.transaction = None;
         }
+        let is_staged = conversation.machine().unstage(self.number);
+        let unsent = if is_staged { queues.batcher.drain_barred() } else { Vec::new() };
         drop(queues);
+        unsent.into_iter().for_each(|batch| batch.fail(Error::TransactionAborted));
         conversation.machine().abandon(self.number);
     }
 }

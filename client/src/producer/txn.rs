@@ -16,10 +16,13 @@
 //! The decision to commit is made once. While its answer is lost the same request is sent again; nothing else is, because a
 //! commit that may have happened must not be followed by an abort (Java's `TransactionManager` treats it so as well).
 
+mod staged;
+
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
+use self::staged::Staged;
 use super::sequence::Identity;
 use crate::{
     cluster::CallError,
@@ -131,6 +134,7 @@ pub(crate) struct Machine {
     state: State,
     identity: Option<Identity>,
     number: u64,
+    staged: Option<Staged>,
     failures: u32,
     not_before: Option<Instant>,
     last_error: Option<Error>,
@@ -145,6 +149,7 @@ impl Machine {
             state: State::New,
             identity: None,
             number: 0,
+            staged: None,
             failures: 0,
             not_before: None,
             last_error: None,
@@ -172,11 +177,6 @@ impl Machine {
     /// What became of the last transaction, as far as it is known.
     pub(crate) fn last(&self) -> Option<Result<Outcome, Error>> {
         self.last.clone()
-    }
-
-    /// Whether the end of a transaction is decided and not known to have happened.
-    pub(crate) fn is_ending(&self) -> bool {
-        matches!(self.state, State::Ending(_))
     }
 
     /// The number of the open transaction, and whether its handle is gone.
@@ -217,21 +217,25 @@ impl Machine {
 
     /// Begins a transaction. `None` if the producer is not idle.
     pub(crate) fn begin(&mut self, generation: Generation, now: Instant) -> Option<u64> {
-        if !matches!(self.state, State::Idle) {
+        if !matches!(self.state, State::Idle) || self.staged.is_some() {
             return None;
         }
         self.number += 1;
+        self.open_as(self.number, generation, now);
+        Some(self.number)
+    }
+
+    fn open_as(&mut self, number: u64, generation: Generation, now: Instant) {
         self.last = None;
         self.state = State::Open(Open {
             generation,
-            number: self.number,
+            number,
             began_at: now,
             started: false,
             confirmed: false,
             failed: None,
             abandoned: false,
         });
-        Some(self.number)
     }
 
     fn open_mut(&mut self, number: u64) -> Option<&mut Open> {
@@ -286,14 +290,14 @@ impl Machine {
         Error::TransactionFailed { cause }
     }
 
-    /// Whether a transaction is open and nothing of it failed.
+    /// Whether a transaction is open, or the next one, and nothing of it failed.
     pub(crate) fn check(&self, number: u64) -> Result<(), Error> {
         match &self.state {
             State::Open(open) if open.number == number => {
                 open.failed.as_ref().map_or(Ok(()), |cause| Err(Error::TransactionFailed { cause: Arc::clone(cause) }))
             }
             State::Fatal(error) => Err(error.clone()),
-            _ => Err(Error::TransactionEnded),
+            _ => self.check_staged(number),
         }
     }
 

@@ -136,6 +136,7 @@ fn an_outcome_that_nobody_told_is_unknown_and_can_still_be_asked_for() {
     world.machine.on_end(Err(lost()), world.start);
     let error = world.machine.give_up(TIMEOUT);
     assert!(error.is_outcome_unknown() && !error.requires_abort() && !error.is_fatal(), "{error}");
+    assert!(error.is_retriable(), "the same question may be answered: {error}");
     assert!(world.machine.last().unwrap().unwrap_err().is_outcome_unknown());
     assert!(matches!(world.step(200), Step::Send(Ask::End { committed: true, .. })));
     world.machine.on_end(Ok(Some(identity(1))), world.at(200));
@@ -149,7 +150,7 @@ fn a_commit_that_nobody_waited_for_is_in_doubt_as_well() {
     assert!(matches!(world.step(0), Step::Send(_)));
     world.machine.on_end(Err(refused(ErrorCode::ProducerFenced)), world.start);
     let error = world.machine.fatal().unwrap();
-    assert!(error.is_outcome_unknown() && error.is_fatal(), "{error}");
+    assert!(error.is_outcome_unknown() && error.is_fatal() && !error.is_retriable(), "{error}");
 }
 
 #[test]
@@ -190,6 +191,7 @@ fn a_transaction_that_took_too_long_is_aborted_and_the_id_taken_over_anew() {
     world.machine.on_end(Err(refused(ErrorCode::ProducerFenced)), world.start + TIMEOUT);
     let error = world.machine.last().unwrap().unwrap_err();
     assert!(error.is_outcome_unknown(), "the lost one may have been in time: {error}");
+    assert!(!error.is_retriable() && !error.is_fatal(), "nobody will ever tell: {error}");
 }
 
 #[test]
@@ -240,4 +242,48 @@ fn a_right_that_is_missing_for_the_id_is_fatal_and_for_a_topic_abortable() {
     let id = Error::server("AddPartitionsToTxn", ErrorCode::TransactionalIdAuthorizationFailed.number());
     assert!(world.machine.on_failure(number, id, world.start).is_fatal());
     assert!(world.machine.fatal().is_some());
+}
+
+#[test]
+fn the_next_transaction_takes_records_while_the_last_one_is_committed_and_begins_after_it() {
+    let (mut world, number) = World::open(Generation::Two);
+    let next = world.machine.stage(number).unwrap();
+    assert!(world.machine.stage(number).is_err() && world.machine.stage(next).is_err(), "there is one at a time");
+    assert!(world.machine.check(number).is_ok() && world.machine.check(next).is_ok());
+    world.machine.end(number, true, false).unwrap();
+    world.step(0);
+    assert!(world.machine.begin_staged(next, Generation::Two, world.start).is_err(), "the commit is not answered");
+    assert!(world.machine.check(next).is_ok());
+    world.machine.on_end(Ok(Some(identity(1))), world.start);
+    assert_eq!(world.machine.begin(Generation::Two, world.start), None, "its place is taken");
+    world.machine.begin_staged(next, Generation::Two, world.start).unwrap();
+    assert_eq!((world.machine.open(), world.machine.last().is_none()), (Some((next, false)), true));
+}
+
+#[test]
+fn what_is_staged_takes_nothing_once_it_is_given_up_or_the_producer_is_of_no_use() {
+    let (mut world, number) = World::open(Generation::Two);
+    let next = world.machine.stage(number).unwrap();
+    assert!(!world.machine.unstage(number) && world.machine.unstage(next) && !world.machine.unstage(next));
+    assert!(world.machine.check(next).is_err() && world.machine.check(number).is_ok());
+
+    let next = world.machine.stage(number).unwrap();
+    world.machine.end(number, true, false).unwrap();
+    world.step(0);
+    world.machine.on_end(Err(refused(ErrorCode::ProducerFenced)), world.start);
+    assert!(world.machine.check(next).is_err_and(|error| error.is_fatal()));
+    assert!(world.machine.begin_staged(next, Generation::Two, world.start).is_err_and(|error| error.is_fatal()));
+}
+
+#[test]
+fn a_staged_transaction_of_which_a_batch_was_given_up_is_never_begun() {
+    let (mut world, number) = World::open(Generation::Two);
+    let next = world.machine.stage(number).unwrap();
+    world.machine.end(number, true, false).unwrap();
+    world.step(0);
+    let late = Error::Timeout { what: "delivery", limit: TIMEOUT };
+    world.machine.on_batch_failure(&late, world.start);
+    world.machine.on_end(Ok(Some(identity(1))), world.start);
+    assert_eq!(world.machine.last().unwrap().unwrap(), Outcome::Committed, "the one before it is none the worse");
+    assert!(world.machine.begin_staged(next, Generation::Two, world.start).is_err_and(|error| error.requires_abort()));
 }

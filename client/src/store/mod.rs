@@ -6,6 +6,9 @@
 //! up and writes on finds the row of another, and its SQL transaction fails ([`StoreError::Fenced`]). A topic that is deleted
 //! and created anew has another id, and so another row.
 //!
+//! Who is later is told by the generation of the group, so a store also refuses a group whose generations began anew because its
+//! id was deleted (`kafka-consumer-groups --delete`): such a member cannot be told from a zombie. Delete its rows as well then.
+//!
 //! ```no_run
 //! # #[cfg(feature = "sqlite")]
 //! # async fn example(kafka: async_kafka::Kafka) -> Result<(), Box<dyn std::error::Error>> {

@@ -41,6 +41,8 @@ pub(crate) struct Joined {
     pub(crate) member_id: String,
     pub(crate) protocol_name: String,
     pub(crate) is_leader: bool,
+    /// The group has members of the consumer protocol as well, and its coordinator assigns (`classicGroupJoinToConsumerGroup`).
+    pub(crate) nobody_leads: bool,
     /// KIP-814: the leader came back, and the assignment stays.
     pub(crate) skip_assignment: bool,
     pub(crate) members: Vec<Member>,
@@ -81,6 +83,9 @@ pub(crate) struct Classic {
     generation_id: i32,
     assignor: Option<Assignor>,
     is_leader: bool,
+    nobody_leads: bool,
+    /// The coordinator may be another one by now, or have read the group from its log.
+    doubts_coordinator: bool,
     owned: BTreeSet<TopicPartition>,
     /// The last assignment, and its generation.
     last_assignment: (Vec<TopicPartition>, i32),
@@ -108,6 +113,8 @@ impl Classic {
             generation_id: NO_GENERATION,
             assignor: None,
             is_leader: false,
+            nobody_leads: false,
+            doubts_coordinator: false,
             owned: BTreeSet::new(),
             last_assignment: (Vec::new(), NO_GENERATION),
             added: Vec::new(),
@@ -257,6 +264,7 @@ impl Classic {
         (self.member_id, self.generation_id) = (joined.member_id, joined.generation_id);
         self.assignor = self.rules.assignors.iter().find(|known| known.name() == joined.protocol_name).copied();
         self.is_leader = joined.is_leader;
+        (self.nobody_leads, self.doubts_coordinator) = (joined.nobody_leads, false);
         let Some(assignor) = self.assignor else {
             let reason = format!("the group chose {:?}, which was not offered", joined.protocol_name);
             self.fatal = Some(Error::config("assignors", reason));
@@ -329,11 +337,18 @@ impl Classic {
             return;
         }
         match answer {
-            Ok(()) => self.failures = 0,
+            Ok(()) => {
+                self.failures = 0;
+                // When the last member of the consumer protocol leaves, the rebalance that follows is in the coordinator's memory
+                // alone (`GroupMetadataManager.convertToClassicGroup`). Another coordinator knows of none, and would keep us for
+                // ever at the part that we had; whoever joins again makes it begin one. Elsewhere that changes nothing.
+                self.rejoin |= std::mem::take(&mut self.doubts_coordinator) && self.phase == Phase::Stable;
+            }
             Err(Failure::Rebalance) => self.rejoin |= self.phase == Phase::Stable,
             Err(Failure::Later(error)) => {
                 tracing::debug!(%error, "a heartbeat failed");
                 self.failures += 1;
+                self.doubts_coordinator = self.nobody_leads;
                 self.heartbeat_due = now + self.rules.backoff.wait(self.failures);
             }
             Err(Failure::Fatal(error) | Failure::Incapable(error) | Failure::Unreleased(error)) => {

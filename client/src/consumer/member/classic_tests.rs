@@ -103,6 +103,24 @@ fn an_eager_member_gives_everything_back_before_it_joins_again() {
 }
 
 #[test]
+fn where_nobody_leads_a_member_joins_again_when_its_coordinator_may_be_another() {
+    let missed = || Failure::Later(Error::Timeout { what: "a heartbeat", limit: HEARTBEAT });
+    for nobody_leads in [true, false] {
+        let mut world = World::new(&[Assignor::Range]);
+        world.step(0);
+        let (now, answer) = (world.start, Joined { nobody_leads, ..world.answer(1) });
+        world.member.on_join(Ok(answer), now);
+        world.member.on_sync(Ok(&encode_assignment(&of(&[]))), now);
+        world.member.on_heartbeat(1, Ok(()), now);
+        assert!(world.step(0).is_none(), "all is well");
+        world.member.on_heartbeat(1, Err(missed()), now);
+        assert!(world.step(0).is_none(), "nobody to ask");
+        world.member.on_heartbeat(1, Ok(()), now);
+        assert_eq!(matches!(world.step(0), Some(Step::Join { .. })), nobody_leads);
+    }
+}
+
+#[test]
 fn a_cooperative_member_keeps_what_it_has_while_it_joins() {
     // KIP-429.
     let mut world = World::with(&[Assignor::CooperativeSticky], &[0, 1]);

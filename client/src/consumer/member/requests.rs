@@ -87,6 +87,7 @@ pub(crate) fn joined(answer: Result<JoinGroupResponse>) -> Result<Joined, Failur
     Ok(Joined {
         generation_id: answer.generation_id,
         is_leader: answer.leader == answer.member_id,
+        nobody_leads: answer.leader.is_empty(),
         member_id,
         protocol_name: answer.protocol_name.map(|name| name.to_string()).unwrap_or_default(),
         skip_assignment: answer.skip_assignment,

@@ -23,14 +23,19 @@ impl Batcher {
         }
     }
 
-    /// A transaction begins: nothing of an earlier one is left. With another identity all sequences begin anew.
+    /// A transaction begins: nothing of an earlier one is left, and what was taken for this one already can go out. With
+    /// another identity all sequences begin anew.
     pub(crate) fn begin_transaction(&mut self, identity: Identity, admits_by_request: bool) {
         self.identity = Some(identity);
         self.admits_by_request = admits_by_request;
         self.unadmitted.clear();
+        self.barrier = None;
         for index in 0..self.lanes.len() {
             self.lanes[index].sequence.adopt(identity);
             self.lanes[index].admitted = !admits_by_request;
+            if admits_by_request && self.lanes[index].queued() > 0 {
+                self.unadmitted.push(LaneId(index as u32));
+            }
             self.index(LaneId(index as u32));
         }
     }

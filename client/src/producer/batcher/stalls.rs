@@ -8,10 +8,11 @@ use super::Batcher;
 
 impl Batcher {
     /// The batches that could go out if only their brokers took them, with topic, partition and since when. Walks over every
-    /// partition.
+    /// partition. What waits for its transaction to begin is not the brokers' business.
     pub(crate) fn waiting(&self) -> impl Iterator<Item = (&Arc<str>, i32, Instant)> {
         self.lanes
             .iter()
+            .filter(|lane| !lane.is_behind(self.barrier))
             .filter_map(move |lane| lane.waits_since(&self.limits).map(|since| (lane, since)))
             .map(|(lane, since)| (&lane.topic, lane.partition, since))
     }

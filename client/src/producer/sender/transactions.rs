@@ -68,10 +68,7 @@ impl Sender {
     pub(super) fn fail(&self, batch: Batch, error: Error) {
         self.count_failed(&batch, &error);
         if let Some(conversation) = &self.shared.conversation {
-            let mut machine = conversation.machine();
-            if let Some((number, _)) = machine.open() {
-                machine.on_failure(number, error.clone(), Instant::now());
-            }
+            conversation.machine().on_batch_failure(&error, Instant::now());
         }
         batch.fail(error);
     }
