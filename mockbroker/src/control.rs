@@ -88,19 +88,30 @@ impl Node {
 
     /// Cuts the node off from the other nodes and from the controllers, until the guard is dropped. Clients still reach it.
     ///
-    /// Its replicas fetch nothing, and nobody fetches from those of them that lead: acks=all waits. After
-    /// `broker.session.timeout.ms` (9 s, on the broker's clock) the controllers take it for dead: others lead, what only it had
-    /// is cut off, and it is out of sync. Unlike in Kafka the node then knows that, and refuses what it does not lead.
+    /// Its replicas fetch nothing, and nobody fetches from those of them that lead. After `broker.session.timeout.ms` (9 s, on
+    /// the broker's clock), or when a partition that it leads is moved, the controllers take it for dead and others lead. It does
+    /// not know, and goes on:
     ///
-    /// Nothing happens if the node is down.
+    /// - acks=1 is written and acknowledged, and consumers of it see nothing of that; acks=all times out, unless it is all that
+    ///   is in sync. It tells of itself as the leader.
+    /// - A coordinator on it writes nothing: COORDINATOR_NOT_AVAILABLE after `offsets.commit.timeout.ms` (5 s), and for
+    ///   transactions after their timeout. Heartbeats are answered.
+    /// - What is for the controllers gets REQUEST_TIMED_OUT after a minute; what they do meanwhile it does not hear of.
+    ///
+    /// When it is heard of again, it follows: what only it had is lost, but for partitions that nobody else could lead. Those
+    /// who wait there are told then. A crash of the node ends the isolation, too. Nothing happens if the node is down.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
-    /// use mockbroker::MockBroker;
+    /// use std::time::Duration;
+    /// use mockbroker::{Clock, MockBroker};
     ///
-    /// let broker = MockBroker::builder().nodes(3).topic("orders", 3).start().await;
-    /// let alone = broker.node(1).isolate(); // what it takes with acks=1 is lost once others lead
-    /// alone.heal();
+    /// let broker = MockBroker::builder().nodes(3).clock(Clock::manual()).config("default.replication.factor", "3");
+    /// let broker = broker.topic("orders", 3).start().await;
+    /// let alone = broker.node(1).isolate();
+    /// broker.advance(Duration::from_secs(9)).await; // others lead, and node 1 does not know
+    /// // ... what it acknowledges to acks=1 now ...
+    /// alone.heal(); // ... is lost
     /// # }
     /// ```
     pub fn isolate(&self) -> Isolated {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::fetch_plan::FetchPlan;
 use crate::time::Timestamp;
-use crate::types::{PartitionId, Ticket, TopicId};
+use crate::types::{NodeId, PartitionId, Ticket, TopicId};
 
 /// The fetches of a cluster that wait.
 #[derive(Debug, Default)]
@@ -70,6 +70,18 @@ impl HeldFetches {
             }
         }
         Some(held.plan)
+    }
+
+    /// Lets the fetches of `node` wait in `other`.
+    pub(crate) fn hand_over(&mut self, node: NodeId, other: &mut Self) {
+        let of_node = self.fetches.iter().filter(|(_, held)| held.plan.node == node);
+        let of_node: Vec<_> =
+            of_node.map(|(ticket, held)| (*ticket, held.deadline, held.available_bytes.clone())).collect();
+        for (ticket, deadline, available_bytes) in of_node {
+            if let Some(plan) = self.take(ticket) {
+                other.hold(ticket, plan, deadline, available_bytes);
+            }
+        }
     }
 
     /// Drops a fetch whose connection is gone.

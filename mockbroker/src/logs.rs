@@ -11,8 +11,8 @@ use crate::log::{Cleaned, Cleaning, Garbage, Malformed, PartitionLog};
 use crate::time::Timestamp;
 use crate::types::{PartitionId, TopicId};
 
-/// What the partitions of the cluster hold. There is one log for each partition, whatever its replicas (replication is
-/// logical).
+/// What the partitions of the cluster hold. There is one log for each partition, whatever its replicas: replication is
+/// logical.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Logs {
     topics: BTreeMap<TopicId, Vec<PartitionLog>>,

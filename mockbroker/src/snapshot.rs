@@ -44,8 +44,8 @@ impl Snapshot {
     /// Starts a cluster that has all that the snapshot has, on the current tokio runtime and on free ports. Its time goes on
     /// where the snapshot was taken.
     ///
-    /// Members of groups are members, and have to say that they live before their sessions end. Nodes that were down are down.
-    /// Not in a snapshot: connections and who waits on them, fetch sessions, faults.
+    /// Members of groups are members, and have to say that they live before their sessions end. Nodes that were down are down,
+    /// and those that were isolated are; `node(i).isolate().heal()` ends that. Not in a snapshot: connections and who waits on them, fetch sessions, faults.
     ///
     /// # Panics
     ///

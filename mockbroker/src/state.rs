@@ -1,9 +1,10 @@
 //! The whole state of the cluster: what sits behind the engine's one lock. A composition of the core, no rules.
 //!
 //! `groups`, `transactions`: how each coordinator and its log go together; `loading`: when it reads it; `markers`: how transactions end in other logs;
-//! `nodes`: what happens when a node crashes; `operations`: what a test does by one call; `replicas`: what replicas lack.
+//! `nodes`: what happens when a node crashes; `isolation`: when the others do not hear of it; `operations`: what a test does by one call; `replicas`: what replicas lack.
 
 mod groups;
+mod isolation;
 mod loading;
 mod markers;
 mod nodes;
@@ -30,6 +31,7 @@ use crate::types::{NodeId, PartitionId, Ticket, TopicId};
 use crate::unacked::UnackedProduces;
 
 pub(crate) use self::groups::Outcome;
+use self::isolation::Isolation;
 use self::loading::Loading;
 use self::markers::MarkerQueue;
 pub(crate) use self::markers::Step;
@@ -65,8 +67,7 @@ pub(crate) struct State {
     /// Whether what is asked for first takes a moment.
     pub(crate) is_cold: bool,
     sessions: BTreeMap<NodeId, FetchSessions>,
-    /// The nodes that the others do not hear of, and when they are taken for dead; never, once they are.
-    isolated: BTreeMap<NodeId, Timestamp>,
+    isolation: Isolation,
 }
 
 impl State {
@@ -87,7 +88,7 @@ impl State {
             next_ticket: 0,
             is_cold: false,
             sessions: BTreeMap::new(),
-            isolated: BTreeMap::new(),
+            isolation: Isolation::default(),
         }
     }
 
@@ -115,8 +116,17 @@ impl State {
             next_ticket: self.next_ticket,
             is_cold: self.is_cold,
             sessions: BTreeMap::new(),
-            isolated: self.isolated.clone(),
+            isolation: self.isolation.fork(),
         }
+    }
+
+    /// The earliest instant at which something is due of what requests, groups and transactions wait for.
+    pub(crate) fn next_deadline(&self) -> Timestamp {
+        let held = self.held.next_deadline().unwrap_or(Timestamp::MAX);
+        let unacked = self.unacked.next_deadline().unwrap_or(Timestamp::MAX);
+        let groups = self.groups.next_deadline().unwrap_or(Timestamp::MAX);
+        let transactions = self.transactions.next_deadline().unwrap_or(Timestamp::MAX);
+        held.min(unacked).min(groups).min(transactions)
     }
 
     /// A ticket for a request that may have to wait.
@@ -265,6 +275,9 @@ impl State {
     /// engine does both (`Effect::LeaderMoved`).
     pub(crate) fn move_leader(&mut self, planned: PlannedPartition, now: Timestamp) -> bool {
         let (topic_id, partition) = (planned.topic_id, planned.partition);
+        if let Some(leader) = self.cluster.leader_before(&planned) {
+            self.lead_without(leader, now);
+        }
         let risen = self.cluster.change_partition(planned);
         if let Some(leader_epoch) = risen {
             self.cut_off(topic_id, partition);

@@ -71,6 +71,17 @@ impl UnackedProduces {
         Some(request)
     }
 
+    /// Lets the requests of `node` wait in `other`.
+    pub(crate) fn hand_over(&mut self, node: NodeId, other: &mut Self) {
+        let of_node: Vec<_> =
+            self.requests.iter().filter(|(_, it)| it.node == node).map(|(ticket, _)| *ticket).collect();
+        for ticket in of_node {
+            if let Some(request) = self.take(ticket) {
+                other.hold(ticket, request);
+            }
+        }
+    }
+
     /// Takes out a request that has waited long enough.
     pub(crate) fn take_due(&mut self, now: Timestamp) -> Option<(Ticket, UnackedProduce)> {
         let (_, ticket) = *self.by_deadline.first().filter(|(deadline, _)| *deadline <= now)?;

@@ -26,6 +26,13 @@ pub(crate) struct PlannedPartition {
     pub(super) next: Partition,
 }
 
+impl PlannedPartition {
+    /// Who is to lead it.
+    pub(crate) fn leader(&self) -> Option<NodeId> {
+        self.next.leader()
+    }
+}
+
 impl Cluster {
     /// What electing a leader of a partition makes of it.
     ///
@@ -139,6 +146,12 @@ impl Cluster {
     fn revert(&self, topic: &Topic, partition: PartitionId, before: &Partition) -> Option<Partition> {
         let allow_unclean = topic.config().unclean_leader_election_enable;
         self.with_rules(topic, partition, |rules| before.reverted(allow_unclean, rules))
+    }
+
+    /// Who leads a partition, if it is planned that another does, or nobody.
+    pub(crate) fn leader_before(&self, planned: &PlannedPartition) -> Option<NodeId> {
+        let before = self.topics.by_id(planned.topic_id)?.partition(planned.partition)?;
+        before.leader().filter(|leader| planned.leader() != Some(*leader))
     }
 
     /// Makes a partition what was planned. Returns its leader epoch if that has risen.

@@ -96,6 +96,11 @@ impl Partition {
         self.last_known_leader
     }
 
+    /// Whether `node` has all that anybody knows of: while nobody leads, it is one of those that will.
+    pub(crate) fn awaits(&self, node: NodeId) -> bool {
+        self.isr.contains(&node) || self.eligible.contains(&node) || self.last_known_leader == Some(node)
+    }
+
     /// Whether a reassignment has not ended yet.
     pub(crate) fn is_reassigning(&self) -> bool {
         !self.adding.is_empty() || !self.removing.is_empty()

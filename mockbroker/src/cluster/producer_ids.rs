@@ -21,6 +21,8 @@ pub(crate) struct ProducerIds {
     next_block: i64,
     nodes: BTreeMap<NodeId, Blocks>,
     is_cold: bool,
+    /// The controllers do not answer.
+    is_cut_off: bool,
 }
 
 /// What a node has to give.
@@ -42,9 +44,9 @@ impl ProducerIds {
     /// The next id of `node`.
     ///
     /// # Errors
-    /// COORDINATOR_LOAD_IN_PROGRESS, of a node that has no block yet, if that is to be seen.
+    /// COORDINATOR_LOAD_IN_PROGRESS, of a node that has no block yet, if that is to be seen, or that gets none.
     pub(crate) fn next(&mut self, node: NodeId) -> Result<i64, ResponseError> {
-        let Self { next_block, nodes, is_cold } = self;
+        let Self { next_block, nodes, is_cold, is_cut_off } = self;
         let mut allocate = || {
             let first = *next_block;
             *next_block += BLOCK;
@@ -54,6 +56,7 @@ impl ProducerIds {
         if blocks.next == blocks.end {
             let first = match blocks.prefetched.take() {
                 Some(first) => first,
+                None if *is_cut_off => return Err(ResponseError::CoordinatorLoadInProgress),
                 None if *is_cold => {
                     blocks.prefetched = Some(allocate());
                     return Err(ResponseError::CoordinatorLoadInProgress);
@@ -64,10 +67,20 @@ impl ProducerIds {
         }
         let id = blocks.next;
         blocks.next += 1;
-        if blocks.end - id == BLOCK - PREFETCH && blocks.prefetched.is_none() {
+        if blocks.end - id == BLOCK - PREFETCH && blocks.prefetched.is_none() && !*is_cut_off {
             blocks.prefetched = Some(allocate());
         }
         Ok(id)
+    }
+
+    /// Nobody gets another block.
+    pub(crate) fn cut_off(&mut self) {
+        self.is_cut_off = true;
+    }
+
+    /// What `node` has left, it has left in `other`.
+    pub(crate) fn take_over(&mut self, node: NodeId, other: &Self) {
+        self.nodes.extend(other.nodes.get(&node).map(|blocks| (node, blocks.clone())));
     }
 
     /// `node` crashed: what was left of its blocks is nobody's.
@@ -104,6 +117,21 @@ mod tests {
         assert_eq!((ids.next(A), ids.next(B)), (Ok(900), Ok(2000)));
         let left: Vec<_> = (0..100).map(|_| ids.next(A).unwrap()).collect();
         assert_eq!((left[0], left[98], left[99]), (901, 999, 1000));
+    }
+
+    #[test]
+    fn a_node_that_is_cut_off_has_what_it_has_and_gives_no_id_twice() {
+        // RPCProducerIdManager.generateProducerId.
+        let mut ids = ProducerIds::default();
+        assert_eq!([A, B].map(|node| ids.next(node)), [0, 1000].map(Ok));
+        let mut alone = ids.clone();
+        alone.cut_off();
+        for id in 1..1000 {
+            assert_eq!(alone.next(A), Ok(id));
+        }
+        assert_eq!(alone.next(A), Err(ResponseError::CoordinatorLoadInProgress));
+        ids.take_over(A, &alone);
+        assert_eq!([A, B].map(|node| ids.next(node)), [2000, 1001].map(Ok));
     }
 
     #[test]

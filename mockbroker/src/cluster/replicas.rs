@@ -2,7 +2,8 @@
 //!
 //! A replica that is not listed here has the whole log: it fetches what is written in the moment in which it is. Listed are
 //! those that a test holds back and those whose node is down. What a replica wrote as a leader that nobody else had, and that
-//! a later leader cut off, is not kept: it has the log up to where the two agree.
+//! a later leader cut off, is not kept here: it has the log up to where the two agree. A leader that does not know of the later
+//! one has it in a state of its own (`state::isolation`).
 //!
 //! Source: `Partition.maybeIncrementLeaderHW`, `maybeShrinkIsr`, `isFollowerInSync`; `Replica.ReplicaState.isCaughtUp`.
 

@@ -64,28 +64,17 @@ impl Chores {
 impl Shared {
     /// The earliest instant at which `tick` has something to do.
     pub(super) fn next_deadline(&self) -> Timestamp {
-        let held = self.state.held.next_deadline().unwrap_or(Timestamp::MAX);
-        let groups = self.state.groups.next_deadline().unwrap_or(Timestamp::MAX);
-        let transactions = self.state.transactions.next_deadline().unwrap_or(Timestamp::MAX);
-        let unacked = self.state.unacked.next_deadline().unwrap_or(Timestamp::MAX);
-        held.min(unacked).min(groups).min(transactions).min(self.chores.next_deadline(&self.state))
+        let next = self.state.next_deadline().min(self.chores.next_deadline(&self.state));
+        if self.state.is_whole() { next } else { next.min(self.state.next_deadline_alone()) }
     }
 
-    fn tick(&mut self, now: Timestamp) {
+    /// Does what is due of what requests, groups and transactions wait for.
+    pub(super) fn tick_requests(&mut self, now: Timestamp) {
         for (ticket, answer) in fetch::expire(&mut self.state, now) {
             self.parked.answer(ticket, Response::Fetch(answer));
         }
         for (ticket, answer) in produce::expire(&mut self.state, now) {
             self.parked.answer(ticket, Response::Produce(answer));
-        }
-        if self.state.next_fencing() <= now {
-            let changed = self.state.fence_isolated(now);
-            self.tell_changed(changed, now);
-        }
-        if self.chores.next_look_at_replicas(&self.state) <= now {
-            self.chores.last_look_at_replicas = now;
-            let changed = self.state.shrink_in_sync(now);
-            self.tell_changed(changed, now);
         }
         if self.state.groups.next_deadline().is_some_and(|deadline| deadline <= now) {
             let outcome = self.state.expire_groups(now);
@@ -94,6 +83,20 @@ impl Shared {
         if self.state.transactions.next_deadline().is_some_and(|deadline| deadline <= now) {
             let moved = self.state.expire_transactions(now);
             self.tell_moved(moved, now);
+        }
+    }
+
+    fn tick(&mut self, now: Timestamp) {
+        self.tick_requests(now);
+        self.tick_alone(now);
+        if self.state.next_fencing() <= now {
+            let changed = self.state.fence_isolated(now);
+            self.tell_changed(changed, now);
+        }
+        if self.chores.next_look_at_replicas(&self.state) <= now {
+            self.chores.last_look_at_replicas = now;
+            let changed = self.state.shrink_in_sync(now);
+            self.tell_changed(changed, now);
         }
         if self.chores.next_retention <= now {
             let interval_ms = self.state.cluster.settings().log_retention_check_interval_ms;
@@ -155,6 +158,10 @@ impl Engine {
         let mut shared = self.lock();
         shared.tick(now);
         shared.follow_up(now);
+        if shared.next_deadline() <= now {
+            // A coordinator that begins where an isolated one was given up may have read what is overdue.
+            shared.tick(now);
+        }
         self.count_steps(&shared);
         let cleans = shared.starts_cleaning(now);
         let next = shared.next_deadline();

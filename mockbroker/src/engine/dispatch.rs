@@ -4,7 +4,8 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::{Engine, Origin, Outcome, Pending, Shared};
+use super::changes::Locked;
+use super::{Engine, Origin, Outcome, Pending, Shared, isolation};
 use crate::error::Close;
 use crate::handlers::table::{self, Request, Response};
 use crate::handlers::{Answer, Ctx, produce};
@@ -45,17 +46,21 @@ impl Engine {
                 let checked = produce::check(admitted, header.api_version, self.now());
                 self.answer(origin, header, |state, ctx| produce::append(state, ctx, checked).map(Response::Produce))
             }
-            request => self.answer(origin, header, |state, ctx| table::handle(state, ctx, request)),
+            request => self.answer(origin, header, |state, ctx| {
+                if isolation::asks_in_vain(state, ctx, &request) {
+                    return isolation::refuse(state, &request);
+                }
+                table::handle(state, ctx, request)
+            }),
         }
     }
 
     /// Runs one step of a handler under the lock, then its effects.
     fn run<R>(&self, origin: Origin, header: &RequestHeader, step: impl FnOnce(&mut State, &mut Ctx<'_>) -> R) -> R {
-        let mut shared = self.lock();
-        self.run_locked(&mut shared, origin, header, step)
+        self.lock().as_seen_by(origin.node, |shared| self.run_locked(shared, origin, header, step))
     }
 
-    fn run_locked<R>(
+    pub(super) fn run_locked<R>(
         &self,
         shared: &mut Shared,
         origin: Origin,
@@ -89,7 +94,21 @@ impl Engine {
             // It arrived as its node crashed.
             return Outcome::Close(Close::because("the node is down"));
         }
+        if !shared.state.is_whole() {
+            return self.answer_apart(shared, origin, header, step);
+        }
         let answer = self.run_locked(&mut shared, origin, header, step);
+        self.conclude(shared, header, answer)
+    }
+
+    /// What a handler says, for the connection. Inlined, because answers are large.
+    #[inline(always)]
+    pub(super) fn conclude(
+        self: &Arc<Self>,
+        mut shared: Locked<'_>,
+        header: &RequestHeader,
+        answer: Answer<Response>,
+    ) -> Outcome {
         let receiver = match &answer {
             Answer::Later(ticket) => Some(shared.parked.park(*ticket, header.api_version)),
             _ => None,

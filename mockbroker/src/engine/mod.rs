@@ -8,6 +8,7 @@ pub(crate) mod clock;
 mod deadlines;
 mod dispatch;
 mod effects;
+mod isolation;
 mod loading;
 mod markers;
 mod nodes;
@@ -121,6 +122,8 @@ pub(crate) enum Outcome {
     Nothing,
     /// Its connection ends.
     Close(Close),
+    /// The same, after this long.
+    Late(Box<Self>, Duration),
     /// Nothing ever comes, and the connection stays.
     Silent,
     /// It is held before it is applied; [`Engine::resume`] goes on with it.
@@ -253,7 +256,6 @@ impl Drop for Pending {
     fn drop(&mut self) {
         let mut shared = self.engine.lock();
         shared.parked.forget(self.ticket);
-        shared.state.held.give_up(self.ticket);
-        drop(shared.state.unacked.take(self.ticket));
+        shared.state.give_up(self.ticket);
     }
 }

@@ -73,8 +73,8 @@ impl Engine {
 
     fn try_to_operate(&self, act: impl FnOnce(&mut State, Timestamp) -> Result<Changed, String>) -> Result<(), String> {
         let mut outcome = Ok(());
-        self.operate(|state, now| {
-            act(state, now).unwrap_or_else(|why| {
+        self.operate(|shared, now| {
+            act(&mut shared.state, now).unwrap_or_else(|why| {
                 outcome = Err(why);
                 Changed::default()
             })

@@ -88,7 +88,10 @@ impl Engine {
             (Whim::RemoveMember, Request::Heartbeat(beat)) => {
                 self.remove_member(origin.node, &beat.group_id.0, &beat.member_id);
             }
-            (Whim::OldMetadata, _) => return self.apply_as_known(origin, header, request),
+            // What an isolated node knows is old enough.
+            (Whim::OldMetadata, _) if !self.read(|state| state.is_isolated(origin.node)) => {
+                return self.apply_as_known(origin, header, request);
+            }
             _ => {}
         }
         self.apply(origin, header, request)

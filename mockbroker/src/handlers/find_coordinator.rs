@@ -77,7 +77,7 @@ fn find<'a>(
     if kind == CoordinatorType::Share && (ctx.version < 6 || !is_share_key(key)) {
         return Err(ResponseError::InvalidRequest);
     }
-    if state.cluster.topics().by_name(kind.topic()).is_none() {
+    if state.cluster.topics().by_name(kind.topic()).is_none() && !state.is_isolated(ctx.node) {
         if state.is_cold {
             let creation = Effect::CreateTopic(kind.topic().to_owned());
             if !ctx.effects.contains(&creation) {

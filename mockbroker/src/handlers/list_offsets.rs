@@ -2,8 +2,8 @@
 //!
 //! Offsets by time, and the special ones: latest, earliest, that of the largest timestamp.
 //!
-//! Versions: v2 isolation level; v4 leader epochs; v6 flexible; v7 the largest timestamp (-3); v8 earliest local (-4);
-//! v9 latest tiered (-5); v10 timeout for remote lookups.
+//! Versions: v2 isolation level; v4 leader epochs; v5 OFFSET_NOT_AVAILABLE, which was LEADER_NOT_AVAILABLE; v6 flexible; v7
+//! the largest timestamp (-3); v8 earliest local (-4); v9 latest tiered (-5); v10 timeout for remote lookups.
 //! Not modelled: tiered storage; its special offsets get what a cluster without it answers.
 //! Source: ListOffsetsRequest.json; KIP-79, KIP-207, KIP-734, KIP-405, KIP-1005; KafkaApis.handleListOffsetRequest,
 //! ReplicaManager.fetchOffset, Partition.fetchOffsetForTimestamp.
@@ -108,13 +108,20 @@ fn look_up(
         READ_COMMITTED => log.last_stable_offset(),
         _ => log.high_watermark(),
     };
-    Ok(match partition.timestamp {
-        LATEST => Found { offset: bound, timestamp: -1, leader_epoch: led.leader_epoch() },
-        EARLIEST | EARLIEST_LOCAL => log.earliest(),
-        MAX_TIMESTAMP => log.max_timestamp(bound).unwrap_or(NONE),
-        LATEST_TIERED => NONE,
-        timestamp => log.offset_for_timestamp(timestamp, bound).unwrap_or(NONE),
-    })
+    let found = match partition.timestamp {
+        LATEST if log.lags_behind_its_epoch() => None,
+        LATEST => Some(Found { offset: bound, timestamp: -1, leader_epoch: led.leader_epoch() }),
+        EARLIEST | EARLIEST_LOCAL => Some(log.earliest()),
+        MAX_TIMESTAMP => log.max_timestamp(bound),
+        LATEST_TIERED => Some(NONE),
+        timestamp => log.offset_for_timestamp(timestamp, bound),
+    };
+    match found {
+        // What the leader before told may be beyond what this one knows to be replicated.
+        None if log.lags_behind_its_epoch() && ctx.version >= 5 => Err(ResponseError::OffsetNotAvailable),
+        None if log.lags_behind_its_epoch() => Err(ResponseError::LeaderNotAvailable),
+        found => Ok(found.unwrap_or(NONE)),
+    }
 }
 
 fn respond(

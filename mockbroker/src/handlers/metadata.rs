@@ -105,6 +105,8 @@ fn by_name(
 ) -> Vec<MetadataResponseTopic> {
     let cluster = &state.cluster;
     let may_create = may_create && cluster.settings_of(ctx.node).auto_create_topics_enable;
+    // The controllers do not hear of it.
+    let may_create = may_create && !state.is_isolated(ctx.node);
     let mut seen = BTreeSet::new();
     let (mut found, mut missing) = (Vec::new(), Vec::new());
     for name in asked.iter().filter_map(|topic| topic.name.as_ref()) {

@@ -20,7 +20,7 @@ use kafka_protocol::messages::txn_offset_commit_response::{
 use kafka_protocol::messages::{TxnOffsetCommitRequest, TxnOffsetCommitResponse};
 
 use super::{Answer, Api, Ctx, code, groups, transactions};
-use crate::cluster::Topics;
+use crate::cluster::{CoordinatorType, Topics};
 use crate::group::{CommitPartition, CommitTopic, Event, MemberIdentity, Response, TopicResult, TxnOffsetCommit};
 use crate::log::Joining;
 use crate::state::State;
@@ -70,11 +70,17 @@ fn admit(state: &mut State, ctx: &mut Ctx<'_>, request: &TxnOffsetCommitRequest)
     if !log.joins_transaction(joining, ctx.now).map_err(|rejected| rejected.error)? {
         return Ok(());
     }
-    if ctx.version >= 5 {
+    let coordinator = state.cluster.coordinator(CoordinatorType::Transaction, &request.transactional_id);
+    let is_out_of_reach = coordinator.is_some_and(|coordinator| !state.reach_each_other(ctx.node, coordinator.id));
+    let must_ask = ctx.version >= 5 || state.cluster.settings().transaction_partition_verification_enable;
+    if must_ask && is_out_of_reach {
+        // What older clients do not know is told as this (CoordinatorOperationExceptionHelper, NETWORK_EXCEPTION).
+        Err(ResponseError::CoordinatorLoadInProgress)
+    } else if ctx.version >= 5 {
         let partitions = BTreeSet::from([at]);
         let event = txn::Event::AddPartitions { producer, partitions, client_version: ClientVersion::V2 };
         transactions::step_anywhere(state, ctx, &request.transactional_id.0, event).map(drop)
-    } else if state.cluster.settings().transaction_partition_verification_enable {
+    } else if must_ask {
         state.check_transactions_loaded(&request.transactional_id)?;
         state.transactions.verify(&request.transactional_id.0, producer, &at)
     } else {

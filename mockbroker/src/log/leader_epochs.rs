@@ -45,6 +45,11 @@ impl LeaderEpochs {
         self.entries.last().expect("never empty").leader_epoch
     }
 
+    /// Where the epoch began that batches are appended under.
+    pub(super) fn latest_start_offset(&self) -> i64 {
+        self.entries.last().expect("never empty").start_offset
+    }
+
     /// The epoch of the log start, as ListOffsets has it: -1 if the first entry begins later.
     pub(super) fn earliest(&self, log_start_offset: i64) -> i32 {
         let first = self.entries.first().expect("never empty");

@@ -197,6 +197,12 @@ impl PartitionLog {
         }
     }
 
+    /// Whether its leader does not know yet which of the records that it began with are on all replicas in sync: what the
+    /// high watermark says is older than what the leader before may have told (KIP-207).
+    pub(crate) fn lags_behind_its_epoch(&self) -> bool {
+        self.high_watermark < self.leader_epochs.latest_start_offset()
+    }
+
     /// Where `requested_epoch` ended in this log (OffsetForLeaderEpoch, and `last_fetched_epoch` of Fetch).
     pub(crate) fn end_offset_for_epoch(&self, requested_epoch: i32) -> EpochEnd {
         self.leader_epochs.end_offset(requested_epoch, self.log_end_offset)

@@ -184,6 +184,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Outcome::Answer(response) => break Some(response),
                 Outcome::Nothing => break None,
                 Outcome::Close(close) => return Err(End::Ours(close)),
+                Outcome::Late(outcome, length) => {
+                    let engine = Arc::clone(&self.engine);
+                    self.due = self.unless_gone(engine.hold(&Until::Time(engine.now() + length))).await?;
+                    *outcome
+                }
                 Outcome::Silent => self.unless_gone(std::future::pending()).await?,
                 Outcome::Parked(mut pending) => {
                     let answer = self.unless_gone(pending.answer()).await?;

@@ -254,6 +254,12 @@ impl State {
         let topic = topic.expect("a group has a coordinator, which leads a partition of the topic");
         let mut refused = Vec::new();
         for unit in unwritten.0 {
+            if topic.partition(unit.partition).is_some_and(|partition| self.isolation.cuts_off(partition)) {
+                let wait_ms = self.cluster.settings().offsets_commit_timeout_ms;
+                self.isolation.wait(wait_ms);
+                refused.push((ResponseError::CoordinatorNotAvailable, unit));
+                continue;
+            }
             if !topic.has_enough_in_sync(unit.partition) {
                 refused.push((ResponseError::CoordinatorNotAvailable, unit));
                 continue;

@@ -191,7 +191,7 @@ impl State {
             .by_name(&at.topic)
             .and_then(|topic| topic.partition(PartitionId(at.partition)).and_then(|partition| partition.leader()));
         // Nobody reaches it, or the followers would never have what it is told: Kafka's markers are written with acks=all.
-        if leader.is_some_and(|leader| self.isolated.contains_key(&leader)) {
+        if leader.is_some_and(|leader| self.is_isolated(leader)) {
             return Err(ResponseError::NotLeaderOrFollower);
         }
         match self.write_marker(&marker, at, now, moved) {

@@ -64,7 +64,9 @@ impl State {
 
     /// Leaders look for replicas that are too far behind.
     pub(crate) fn shrink_in_sync(&mut self, now: Timestamp) -> Changed {
-        let planned = self.cluster.shrink_in_sync(now, |topic_id, id| self.log_end_offset(topic_id, id));
+        let mut planned = self.cluster.shrink_in_sync(now, |topic_id, id| self.log_end_offset(topic_id, id));
+        // Whoever the controllers do not hear of asks them in vain.
+        planned.retain(|planned| planned.leader().is_none_or(|leader| !self.is_isolated(leader)));
         let mut changed = Changed::default();
         for planned in planned {
             self.change(planned, &mut changed, now);

@@ -8,6 +8,7 @@ use kafka_protocol::error::ResponseError;
 use kafka_protocol::protocol::StrBytes;
 
 use super::State;
+use super::isolation::Isolation;
 use crate::cluster::{Cluster, CoordinatorType, ProducerIds, partition_for};
 use crate::logs::{CoordinatorRecord, Replayed, batch_of_transaction};
 use crate::time::Timestamp;
@@ -48,7 +49,22 @@ impl State {
         now: Timestamp,
         moved: &mut Moved,
     ) -> Answer {
-        self.with_transactions(now, moved, |transactions, ctx, out| transactions.step(ctx, id, event, out))
+        let asked_ms = if let Event::InitProducerId { timeout_ms, .. } = &event { Some(*timeout_ms) } else { None };
+        let answer =
+            self.with_transactions(now, moved, |transactions, ctx, out| transactions.step(ctx, id, event, out));
+        if answer == Err(ResponseError::CoordinatorNotAvailable) && self.cuts_off_transactions_of(id) {
+            // Its record waits in the log for as long as a transaction may take.
+            let known_ms = self.transactions.describe(id).map(|known| known.timeout_ms);
+            self.wait_in_vain(asked_ms.or(known_ms).map_or(0, i64::from));
+        }
+        answer
+    }
+
+    /// Whether what the coordinator of a transactional id writes reaches nobody else.
+    fn cuts_off_transactions_of(&self, id: &str) -> bool {
+        let topic = self.cluster.topics().by_name(CoordinatorType::Transaction.topic());
+        let partition = topic.and_then(|topic| topic.partition(partition_for(id, topic.partitions().len())));
+        partition.is_some_and(|partition| self.isolation.cuts_off(partition))
     }
 
     /// Does what is due in transactions.
@@ -118,7 +134,11 @@ impl State {
             now,
             config: self.cluster.settings(),
             transaction_version: self.cluster.features().level(txn::FEATURE),
-            host: &mut CoordinatorNode { cluster: &self.cluster, producer_ids: &mut self.producer_ids },
+            host: &mut CoordinatorNode {
+                cluster: &self.cluster,
+                isolation: &self.isolation,
+                producer_ids: &mut self.producer_ids,
+            },
         };
         let result = act(&mut self.transactions, &mut ctx, &mut effects);
         for effect in effects {
@@ -150,6 +170,7 @@ impl State {
 #[derive(Debug)]
 struct CoordinatorNode<'a> {
     cluster: &'a Cluster,
+    isolation: &'a Isolation,
     producer_ids: &'a mut ProducerIds,
 }
 
@@ -163,7 +184,8 @@ impl txn::Host for CoordinatorNode<'_> {
     fn admit(&self, record: &Record) -> Result<(), ResponseError> {
         let Some(topic) = self.cluster.topics().by_name(CoordinatorType::Transaction.topic()) else { return Ok(()) };
         let id = partition_for(&record.transactional_id, topic.partitions().len());
-        if !topic.has_enough_in_sync(id) {
+        let is_cut_off = topic.partition(id).is_some_and(|partition| self.isolation.cuts_off(partition));
+        if is_cut_off || !topic.has_enough_in_sync(id) {
             return Err(ResponseError::CoordinatorNotAvailable);
         }
         let max_bytes = usize::try_from(topic.config().max_message_bytes).unwrap_or(0);

@@ -65,6 +65,7 @@ broker_config! {
     "offsets.topic.compression.codec" offsets_topic_compression_codec: i32 = 0;
     "offsets.retention.minutes" offsets_retention_minutes: i32 = 10_080;
     "offsets.retention.check.interval.ms" offsets_retention_check_interval_ms: i64 = 600_000;
+    "offsets.commit.timeout.ms" offsets_commit_timeout_ms: i64 = 5000;
     "offset.metadata.max.bytes" offset_metadata_max_bytes: i32 = 4096;
     "transaction.state.log.num.partitions" transaction_state_log_num_partitions: i32 = 50;
     "transaction.state.log.replication.factor" transaction_state_log_replication_factor: i16 = 3;

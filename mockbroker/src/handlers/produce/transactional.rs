@@ -51,15 +51,16 @@ pub(super) fn join(state: &mut State, ctx: &mut Ctx<'_>, request: &ProduceReques
     let targets = unverified.iter().filter_map(|(_, outcome)| outcome.target.as_ref());
     let partitions: BTreeSet<_> = targets.map(partition).collect();
     let must_ask = adds || state.cluster.settings_of(ctx.node).transaction_partition_verification_enable;
-    let added = if state.cluster.coordinator(CoordinatorType::Transaction, id).is_none() && must_ask {
-        Err(ResponseError::CoordinatorNotAvailable)
-    } else if adds {
-        let event = Event::AddPartitions { producer, partitions, client_version: ClientVersion::V2 };
-        transactions::step_anywhere(state, ctx, &id.0, event).map(drop)
-    } else if must_ask {
-        state.check_transactions_loaded(id)
-    } else {
-        Ok(())
+    let coordinator = state.cluster.coordinator(CoordinatorType::Transaction, id).map(|coordinator| coordinator.id);
+    let added = match coordinator {
+        _ if !must_ask => Ok(()),
+        None => Err(ResponseError::CoordinatorNotAvailable),
+        Some(coordinator) if !state.reach_each_other(ctx.node, coordinator) => Err(ResponseError::NetworkException),
+        Some(_) if adds => {
+            let event = Event::AddPartitions { producer, partitions, client_version: ClientVersion::V2 };
+            transactions::step_anywhere(state, ctx, &id.0, event).map(drop)
+        }
+        Some(_) => state.check_transactions_loaded(id),
     };
     for (_, outcome) in unverified {
         let Some(target) = &outcome.target else { continue };
@@ -78,7 +79,7 @@ pub(super) fn join(state: &mut State, ctx: &mut Ctx<'_>, request: &ProduceReques
 fn refused(error: ResponseError, version: i16) -> Rejected {
     use ResponseError::{
         ConcurrentTransactions, CoordinatorLoadInProgress, CoordinatorNotAvailable, InvalidProducerEpoch,
-        InvalidTxnState, NotEnoughReplicas, ProducerFenced, TransactionAbortable,
+        InvalidTxnState, NetworkException, NotEnoughReplicas, ProducerFenced, TransactionAbortable,
     };
     match error {
         ProducerFenced => InvalidProducerEpoch.into(),
@@ -89,6 +90,7 @@ fn refused(error: ResponseError, version: i16) -> Rejected {
         ConcurrentTransactions if version < IMPLICIT_VERSION => unable("CONCURRENT_TRANSACTIONS", NotEnoughReplicas),
         CoordinatorLoadInProgress => unable("COORDINATOR_LOAD_IN_PROGRESS", NotEnoughReplicas),
         CoordinatorNotAvailable => unable("COORDINATOR_NOT_AVAILABLE", NotEnoughReplicas),
+        NetworkException => unable("NETWORK_EXCEPTION", NotEnoughReplicas),
         error => error.into(),
     }
 }

@@ -90,14 +90,16 @@ struct Listener {
 
 /// What happens, as it happens: a stream of server-sent events, each with its kind as `event` and JSON as `data`.
 ///
-/// - `request`: a request of the journal, when it is decided what becomes of it, or that it waits, and then again; its number is
-///   the `id` of the event, so that a client that reconnects misses none that the journal still has;
+/// - `request`: a request of the journal, when it is decided what becomes of it, or that it waits, and then again. The `id` of
+///   the event is the number of the first request of which the reader has not been told yet what became of it. A client that
+///   reconnects is told from there on: it misses none that the journal still has, and may hear of those twice that were decided
+///   while an earlier one waited;
 /// - `connection`, `node`, `topic`, `group`, `transaction`: `{"name": …, "state": …}`, what it is now, null if it is no more; those
 ///   that are there when the stream begins are not told;
 /// - `forgotten`: `{"from": …, "to": …}`, requests that the journal no longer had when they were to be told;
 /// - `end`: the cluster was dropped.
 #[utoipa::path(get, path = "/clusters/{cluster}/events", tag = "journal", params(InCluster, Which,
-        ("Last-Event-ID" = Option<u64>, Header, description = "The number of the last request that was told.")),
+        ("Last-Event-ID" = Option<u64>, Header, description = "Where the reader is: the last `id` that it got.")),
     responses((status = 200, body = String, content_type = "text/event-stream"), Refusals))]
 async fn events(
     State(hub): Knows,
@@ -108,8 +110,7 @@ async fn events(
     let cluster = hub.cluster(&at.cluster)?;
     let kinds = which.kinds()?;
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse::<u64>().ok());
-    let since = last.map(|last| last.saturating_add(1)).or(which.since);
-    let next = since.unwrap_or_else(|| cluster.broker.journal().mark());
+    let next = last.or(which.since).unwrap_or_else(|| cluster.broker.journal().mark());
     // Subscribed before it looks: what changes in between is looked at again.
     let changes = cluster.broker.engine().changes();
     let mut listener = Listener {
@@ -184,15 +185,17 @@ impl Listener {
         for entry in found.entries {
             let number = entry.number();
             let waits = entry.decision() == Decision::Waits;
-            if number >= self.next || self.waiting.contains(&number) && !waits {
-                self.ready.push_back(request(&entry));
-            }
+            let is_news = number >= self.next || self.waiting.contains(&number) && !waits;
             if waits {
                 self.waiting.insert(number);
             } else {
                 self.waiting.remove(&number);
             }
             self.next = self.next.max(number + 1);
+            if is_news {
+                let settled = self.waiting.first().map_or(self.next, |oldest| self.next.min(*oldest));
+                self.ready.push_back(request(&entry, settled));
+            }
         }
     }
 
@@ -235,7 +238,7 @@ fn named<T: Serialize>(states: Vec<T>, name: impl Fn(&T) -> String) -> Vec<(Stri
     states.into_iter().map(|state| (name(&state), json!(state))).collect()
 }
 
-fn request(entry: &Entry) -> Event {
+fn request(entry: &Entry, settled: u64) -> Event {
     let data = json!(JournalEntry::of(entry, false));
-    Event::default().event("request").id(entry.number().to_string()).data(data.to_string())
+    Event::default().event("request").id(settled.to_string()).data(data.to_string())
 }
