@@ -18,9 +18,9 @@ DRIVERS = pathlib.Path(__file__).resolve().parents[1] / "drivers"
 REAL_KAFKA = brokers.REPOSITORY / "tests" / "real-kafka" / "real-kafka"
 
 
-def everything(chosen: Iterable) -> pathlib.Path:
-    """Installs the real data and what these clients need; says where."""
-    return these({"node", "workspace"} | {client.needs for client in chosen})
+def everything(chosen: Iterable, *more: str) -> pathlib.Path:
+    """Installs the real data, what these clients need, and more; says where."""
+    return these({"node", "workspace", *more} | {client.needs for client in chosen})
 
 
 def these(needs: Iterable[str]) -> pathlib.Path:
@@ -99,6 +99,17 @@ def junit5(home: pathlib.Path) -> None:
     once(home, "junit5", [manifest], make)
 
 
+def streams(home: pathlib.Path) -> None:
+    package = DRIVERS / "streams"
+
+    def make() -> None:
+        shutil.rmtree(home / "streams", ignore_errors=True)
+        jars = home / "streams" / "lib"
+        say(["mvn", "-q", "-B", "-f", package / "pom.xml", "dependency:copy-dependencies", f"-DoutputDirectory={jars}"])
+        say(["javac", "-cp", f"{jars}/*", "-d", home / "streams", package / "WordCount.java"])
+    once(home, "streams", [package / "pom.xml", package / "WordCount.java"], make)
+
+
 def target() -> pathlib.Path:
     """Where this workspace is built."""
     return pathlib.Path(os.environ.get("CARGO_TARGET_DIR", brokers.REPOSITORY / "target")).resolve()
@@ -112,7 +123,7 @@ def workspace(_home: pathlib.Path) -> None:
 
 INSTALLERS: dict[str, Callable[[pathlib.Path], None]] = {
     "go": go, "java": java, "junit5": junit5, "kcat": kcat, "node": node, "python": python, "rdkafka": rdkafka,
-    "workspace": workspace,
+    "streams": streams, "workspace": workspace,
 }
 
 
