@@ -19,18 +19,36 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 /// Kills a node, as `kill -9` does.
 fn kill(broker: &Broker, node: i64) {
-    let id = i32::try_from(node).expect("an id");
-    if let Some(mock) = broker.steered() {
-        return mock.node(NodeId(id)).crash();
+    match broker.steered() {
+        Some(mock) => mock.node(NodeId(i32::try_from(node).expect("an id"))).crash(),
+        None => signal(node, "-KILL"),
     }
+}
+
+/// Sends the process of a real node a signal.
+pub(super) fn signal(node: i64, signal: &str) {
     // `real-kafka exec` says who is who: "1=4711,2=4712,3=4713".
     let processes = env::var("KAFKA_NODE_PIDS").expect("set by real-kafka exec");
-    let process = processes.split(',').find_map(|pair| pair.strip_prefix(&format!("{id}="))).expect("a node of it");
-    assert!(Command::new("kill").args(["-9", process]).status().expect("kill runs").success());
+    let process = processes.split(',').find_map(|pair| pair.strip_prefix(&format!("{node}="))).expect("a node of it");
+    assert!(Command::new("kill").args([signal, process]).status().expect("kill runs").success());
+}
+
+/// Whether nodes may be harmed: those of a mock, and of a real cluster that is for nothing else.
+pub(super) fn may_be_harmed() -> bool {
+    let may = env::var("KAFKA_BOOTSTRAP").is_err() || env::var("KAFKA_MAY_CRASH").is_ok();
+    if !may {
+        eprintln!("not asked: this harms nodes of the cluster, see the top of the file");
+    }
+    may
 }
 
 /// Asks until the answer is what is waited for.
-async fn until(connection: &mut Raw, (key, version): (i16, i16), body: Value, is_so: impl Fn(&Value) -> bool) -> Value {
+pub(super) async fn until(
+    connection: &mut Raw,
+    (key, version): (i16, i16),
+    body: Value,
+    is_so: impl Fn(&Value) -> bool,
+) -> Value {
     let began = tokio::time::Instant::now();
     loop {
         let answer = connection.call(key, version, body.clone()).await;
@@ -42,13 +60,25 @@ async fn until(connection: &mut Raw, (key, version): (i16, i16), body: Value, is
     }
 }
 
+impl Cluster {
+    /// Waits until every replica knows how far all of them are. Whoever leads next stands there: with too few in sync it goes
+    /// no further, and tells no end of the log before it has what it began with (KIP-207).
+    pub(super) async fn wait_high_watermark(&mut self, high_watermark: i64) {
+        let knows = |answer: &Value| answer["responses"][0]["partitions"][0]["high_watermark"] == high_watermark;
+        let body = self.fetch(12);
+        for connection in self.nodes.values_mut() {
+            until(connection, (FETCH, 12), body.clone(), knows).await;
+        }
+    }
+}
+
 #[tokio::test]
 async fn after_a_crash_another_leads_and_too_few_in_sync_refuse_what_wants_all() {
     // Source: ReplicationControlManager.handleBrokerFenced, PartitionChangeBuilder, Partition.appendRecordsToLeader; KIP-966.
-    if env::var("KAFKA_BOOTSTRAP").is_ok() && env::var("KAFKA_MAY_CRASH").is_err() {
-        return eprintln!("not asked: this kills a node of the cluster, see the top of the file");
+    if !may_be_harmed() {
+        return;
     }
-    let mut cluster = Cluster::with_topic_and(3, &[("min.insync.replicas", "3")]).await;
+    let mut cluster = Cluster::with_topic_and(3, &[("min.insync.replicas", "3"), ("retention.ms", "-1")]).await;
     let (dead, body) = (cluster.leader, cluster.produce(12));
     let find = value!({ key: "g", key_type: 0 });
     let mut connection = Raw::connect(&cluster.addresses[&dead]).await;
@@ -58,8 +88,9 @@ async fn after_a_crash_another_leads_and_too_few_in_sync_refuse_what_wants_all()
         (partition["error_code"].int(), partition["base_offset"].int())
     };
     assert_eq!(written(&cluster.call(dead, PRODUCE, 12, body.clone()).await), (0, 0));
-    kill(&cluster._broker, dead);
     let others: Vec<i64> = cluster.nodes.keys().copied().filter(|id| *id != dead).collect();
+    cluster.wait_high_watermark(1).await;
+    kill(&cluster._broker, dead);
 
     let mut connection = Raw::connect(&cluster.addresses[&others[0]]).await;
     let metadata = value!({ topics: [{ name: &cluster.topic }], allow_auto_topic_creation: false });
@@ -98,7 +129,7 @@ async fn after_a_crash_another_leads_and_too_few_in_sync_refuse_what_wants_all()
     until(&mut connection, (FIND_COORDINATOR, 3), find, found).await;
 }
 
-fn sorted(nodes: &Value) -> Vec<i64> {
+pub(super) fn sorted(nodes: &Value) -> Vec<i64> {
     let mut nodes = numbers(nodes);
     nodes.sort_unstable();
     nodes

@@ -5,14 +5,18 @@ use system_tests::api::{
     ELECT_LEADERS, HEARTBEAT, INCREMENTAL_ALTER_CONFIGS, JOIN_GROUP, LEAVE_GROUP, LIST_GROUPS, OFFSET_COMMIT,
     OFFSET_DELETE, OFFSET_FETCH, SYNC_GROUP, TXN_OFFSET_COMMIT,
 };
+use system_tests::consumer_protocol::{assigned, subscription};
 use system_tests::judge::run::fitting;
 use tokio::sync::Mutex;
 
 use super::*;
 
+const COORDINATOR_LOAD_IN_PROGRESS: i64 = 14;
+const COORDINATOR_NOT_AVAILABLE: i64 = 15;
 const NOT_COORDINATOR: i64 = 16;
-/// What a client asks again after: COORDINATOR_LOAD_IN_PROGRESS, COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR.
-const ELSEWHERE_OR_LATER: [i64; 3] = [14, 15, NOT_COORDINATOR];
+const GROUP_ID_NOT_FOUND: i64 = 69;
+/// What a client asks again after.
+const ELSEWHERE_OR_LATER: [i64; 3] = [COORDINATOR_LOAD_IN_PROGRESS, COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR];
 /// Somebody has had it elected already.
 const ELECTION_NOT_NEEDED: i64 = 84;
 const OFFSETS: &str = "__consumer_offsets";
@@ -143,6 +147,16 @@ fn commit(cluster: &Cluster, group: &str, member_id: &str, generation: i64, offs
     })
 }
 
+/// Makes the coordinator compute an assignment in the request that calls for it.
+async fn assign_at_once(cluster: &mut Cluster, group: &str) {
+    cluster.coordinator(group).await;
+    let config = value!({ name: "consumer.assignment.interval.ms", config_operation: 0, value: "0" });
+    let body = value!({ resources: [{ resource_type: 32, resource_name: group, configs: [config] }] });
+    let node = cluster.leader;
+    let altered = cluster.call(node, INCREMENTAL_ALTER_CONFIGS, 1, body).await;
+    assert_eq!(altered["responses"][0]["error_code"], 0, "{altered:?}");
+}
+
 /// A member of a classic group that has its assignment: its id and generation.
 async fn stable_member(cluster: &mut Cluster, group: &str) -> (String, i64) {
     let told = cluster.ask_coordinator(group, (JOIN_GROUP, 9), join(group, ""), code).await;
@@ -157,6 +171,18 @@ async fn stable_member(cluster: &mut Cluster, group: &str) -> (String, i64) {
     let synced = cluster.ask_coordinator(group, (SYNC_GROUP, 5), body, code).await;
     assert_eq!(synced["assignment"], "mine".as_bytes());
     (id, generation)
+}
+
+/// The code of what describes a group that is there. A coordinator describes what its log has up to the high watermark, of which
+/// one that is new hears a moment after it speaks for the group: until then it knows none
+/// (`CoordinatorRuntime.scheduleReadOperation`, `lastCommittedOffset`).
+fn there(answer: &Value) -> i64 {
+    let group = &answer["groups"][0];
+    match group["error_code"].int() {
+        GROUP_ID_NOT_FOUND => COORDINATOR_LOAD_IN_PROGRESS,
+        _ if group["group_state"] == "Dead" => COORDINATOR_LOAD_IN_PROGRESS,
+        code => code,
+    }
 }
 
 #[tokio::test]
@@ -305,12 +331,7 @@ async fn a_consumer_group_goes_on_at_its_new_coordinator_with_its_epochs_and_ass
     let _alone = ALONE.lock().await;
     let mut cluster = Cluster::with_topic(1).await;
     let group = unique("consumer");
-    cluster.coordinator(&group).await;
-    let config = value!({ name: "consumer.assignment.interval.ms", config_operation: 0, value: "0" });
-    let node = cluster.leader;
-    let body = value!({ resources: [{ resource_type: 32, resource_name: &group, configs: [config] }] });
-    let altered = cluster.call(node, INCREMENTAL_ALTER_CONFIGS, 1, body).await;
-    assert_eq!(altered["responses"][0]["error_code"], 0, "{altered:?}");
+    assign_at_once(&mut cluster, &group).await;
     let api = (CONSUMER_GROUP_HEARTBEAT, 1);
     let told = async |cluster: &mut Cluster, body: Value| {
         let answer = cluster.ask_coordinator(&group, api, body, code).await;
@@ -336,8 +357,7 @@ async fn a_consumer_group_goes_on_at_its_new_coordinator_with_its_epochs_and_ass
     let (after, again) = told(&mut cluster, beat(&group, "m", epoch)).await;
     assert_eq!((after, again.is_null()), (epoch, true), "nothing is new to the member");
     let body = value!({ group_ids: [&*group] });
-    let describe = |answer: &Value| answer["groups"][0]["error_code"].int();
-    let described = cluster.ask_coordinator(&group, (CONSUMER_GROUP_DESCRIBE, 1), body, describe).await;
+    let described = cluster.ask_coordinator(&group, (CONSUMER_GROUP_DESCRIBE, 1), body, there).await;
     let described = &described["groups"][0];
     assert_eq!((described["group_state"].str(), described["members"].array().len()), ("Stable", 1));
     assert_eq!(described["members"][0]["assignment"]["topic_partitions"][0]["partitions"].array().len(), 1);
@@ -350,4 +370,65 @@ async fn a_consumer_group_goes_on_at_its_new_coordinator_with_its_epochs_and_ass
     patiently("the old coordinator to have given the group up", given_up).await;
     let body = commit(&cluster, &group, "m", epoch.into(), 8);
     assert_eq!(first(&cluster.ask_coordinator(&group, (OFFSET_COMMIT, 9), body, first).await), 0);
+}
+
+#[tokio::test]
+async fn a_rebalance_that_only_the_old_coordinator_knew_of_waits_until_somebody_joins() {
+    // GroupMetadataManager.convertToClassicGroup writes down a stable classic group, and prepares its rebalance in memory alone;
+    // onLoaded finds what was written. So whoever is left goes on with what it had while there were two.
+    let _alone = ALONE.lock().await;
+    let mut cluster = Cluster::with_topic(1).await;
+    let group = unique("downgraded");
+    assign_at_once(&mut cluster, &group).await;
+    let topics = Value::from(vec![Value::from(&*cluster.topic)]);
+    let first = value!({
+        group_id: &group, member_id: "m", member_epoch: 0, instance_id: null, rack_id: null, rebalance_timeout_ms: 60_000,
+        subscribed_topic_names: topics, subscribed_topic_regex: null, server_assignor: null, topic_partitions: [],
+    });
+    let api = (CONSUMER_GROUP_HEARTBEAT, 1);
+    let answer = cluster.ask_coordinator(&group, api, first, code).await;
+    assert_eq!(code(&answer), 0, "{answer:?}");
+    let mut id = String::new();
+    let subscribed = subscription(&cluster.topic, &[]);
+    let join = |id: &str| {
+        value!({
+            group_id: &group, session_timeout_ms: 30_000, rebalance_timeout_ms: 30_000, member_id: id,
+            protocol_type: "consumer", protocols: [{ name: "range", metadata: subscribed.clone() }],
+        })
+    };
+    let mut joined = cluster.ask_coordinator(&group, (JOIN_GROUP, 9), join(&id), code).await;
+    id.push_str(joined["member_id"].str());
+    joined = cluster.ask_coordinator(&group, (JOIN_GROUP, 9), join(&id), code).await;
+    assert_eq!((code(&joined), joined["leader"].str()), (0, ""), "in a group of both protocols nobody leads");
+    let generation = joined["generation_id"].int();
+    let sync = value!({
+        group_id: &group, generation_id: generation, member_id: &id, protocol_type: "consumer", protocol_name: "range",
+        assignments: [],
+    });
+    let synced = cluster.ask_coordinator(&group, (SYNC_GROUP, 5), sync, code).await;
+    assert_eq!(assigned(synced["assignment"].bytes()), [0; 0], "the consumer has the partition");
+
+    let left = cluster.ask_coordinator(&group, api, beat(&group, "m", -1), code).await;
+    assert_eq!(code(&left), 0, "{left:?}");
+    let described = async |cluster: &mut Cluster| {
+        let body = value!({ groups: [&*group] });
+        let answer = cluster.ask_coordinator(&group, (DESCRIBE_GROUPS, 5), body, there).await;
+        answer["groups"][0].clone()
+    };
+    assert_eq!(described(&mut cluster).await["group_state"], "PreparingRebalance");
+    cluster.move_coordinator(&group).await;
+    let identity = value!({ group_id: &group, generation_id: generation, member_id: &id });
+    let answer = cluster.ask_coordinator(&group, (HEARTBEAT, 4), identity, code).await;
+    assert_eq!(code(&answer), 0, "the member does not hear of it");
+    let found = described(&mut cluster).await;
+    assert_eq!((found["group_state"].str(), found["members"].array().len()), ("Stable", 1));
+    assert_eq!(assigned(found["members"][0]["member_assignment"].bytes()), [0; 0], "nobody has the partition");
+    // ClassicGroup.add: the first to be there leads, though nobody has told it.
+    let again = cluster.ask_coordinator(&group, (JOIN_GROUP, 9), join(&id), code).await;
+    let expected = (0, id.as_str(), generation + 1);
+    assert_eq!(
+        (code(&again), again["leader"].str(), again["generation_id"].int()),
+        expected,
+        "who joins again ends it"
+    );
 }

@@ -3,12 +3,14 @@
 //!
 //! - here: who answers for a partition, and who is named instead
 //! - `crash`: a node that is killed
+//! - `isolated`: a leader that is cut off from the others, and goes on
 //! - `moves`: elections and reassignments, and what they do to those who read and write
 //! - `groups`: who speaks for a group, and how it goes on when that is another node
 //! - `transactions`: the same of transactional ids, and markers in partitions that others lead
 
 mod crash;
 mod groups;
+mod isolated;
 mod moves;
 mod transactions;
 
@@ -46,9 +48,11 @@ impl Cluster {
 
     /// The same with configs of the topic.
     async fn with_topic_and(replicas: i16, configs: &[(&str, &str)]) -> Self {
+        // Real nodes are taken for dead as soon as their properties say.
+        let builder = MockBroker::builder().nodes(3).config("broker.session.timeout.ms", "300");
         let broker = match Broker::real() {
             Some(real) => real,
-            None => Broker::mock(MockBroker::builder().nodes(3).start().await),
+            None => Broker::mock(builder.start().await),
         };
         assert_eq!(broker.bootstrap().split(',').count(), 3, "KAFKA_BOOTSTRAP is to name three nodes");
         let mut first = broker.connect().await;

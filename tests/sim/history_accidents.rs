@@ -1,12 +1,11 @@
 //! What happens to a history: the accidents, drawn one after the other.
 //!
-//! No node is isolated from the others: what a coordinator of the mock writes then is answered at once and lost when another
-//! takes over, where Kafka's waits for the other replicas.
+//! With `HISTORY_ISOLATES=1` nodes are cut off from the others as well, which gives each seed another history.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use mockbroker::{ApiKey, Fault, FaultGuard, Gate, HeldMarkers, LineGuard, on, on_any};
+use mockbroker::{ApiKey, Fault, FaultGuard, Gate, HeldMarkers, Isolated, LineGuard, on, on_any};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -72,6 +71,9 @@ pub(super) struct Trouble {
     lasting: Vec<Lasting>,
     /// The node that is down, until when.
     down: Option<(i32, Instant)>,
+    /// Whether nodes are cut off from the others; the one that is, until when.
+    isolates: bool,
+    apart: Option<(Isolated, Instant)>,
 }
 
 impl Trouble {
@@ -79,7 +81,8 @@ impl Trouble {
         let slots = world.plan.workers.iter().map(|_| None).collect();
         let (zombies, lasting) = (Vec::new(), Vec::new());
         let world = Arc::clone(world);
-        Self { world, random, slots, zombies, lives: 0, lasting, down: None }
+        let isolates = std::env::var("HISTORY_ISOLATES").is_ok_and(|it| it == "1");
+        Self { world, random, slots, zombies, lives: 0, lasting, down: None, isolates, apart: None }
     }
 
     fn soon(&mut self, at_most: u64) -> Instant {
@@ -107,6 +110,7 @@ impl Trouble {
     fn recover(&mut self) {
         let now = Instant::now();
         self.lasting.retain(|lasting| lasting.until > now);
+        self.apart.take_if(|(_, until)| *until <= now);
         if let Some((node, until)) = self.down
             && until <= now
         {
@@ -127,6 +131,7 @@ impl Trouble {
             11..15 => self.move_something(),
             15 => self.hold_markers(),
             16 => self.line(),
+            18 if self.isolates => self.isolate(),
             17 => tokio::time::advance(Duration::from_millis(self.random.u64(..40_000))).await,
             _ => {}
         }
@@ -176,8 +181,16 @@ impl Trouble {
         }
     }
 
+    /// One of three: the others go on without it, and it without them.
+    fn isolate(&mut self) {
+        if self.down.is_none() && self.apart.is_none() {
+            let node = self.random.i32(0..3);
+            self.apart = Some((self.world.broker.node(node).isolate(), self.soon(40_000)));
+        }
+    }
+
     fn crash(&mut self) {
-        if self.down.is_none() {
+        if self.down.is_none() && self.apart.is_none() {
             let node = self.random.i32(0..3);
             self.world.broker.node(node).crash();
             self.down = Some((node, self.soon(10_000)));
@@ -185,7 +198,7 @@ impl Trouble {
     }
 
     fn move_something(&mut self) {
-        if self.down.is_some() {
+        if self.down.is_some() || self.apart.is_some() {
             return;
         }
         let (broker, plan, node) = (&self.world.broker, &self.world.plan, self.random.i32(0..3));
@@ -224,6 +237,7 @@ impl Trouble {
     /// All accidents are over.
     pub(super) fn end(&mut self) {
         self.lasting.clear();
+        self.apart = None;
         if let Some((node, _)) = self.down.take() {
             self.world.broker.node(node).restart();
         }

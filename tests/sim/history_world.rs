@@ -121,7 +121,9 @@ impl World {
 
     /// Every request, with the time in milliseconds of the history; with `HISTORY_BODIES` all that was said.
     pub(super) fn journal(&self) -> String {
-        let entries = self.broker.journal().entries().into_iter();
+        // What a journal keeps, if it has forgotten the rest.
+        let kept = self.broker.journal().mark().saturating_sub(9_000);
+        let entries = self.broker.journal().since(kept).entries().into_iter();
         let bodies = std::env::var("HISTORY_BODIES").is_ok();
         let lines = entries.map(|entry| {
             let line = format!("{:>8} {entry}\n", entry.arrived().as_millis() - START_MS);
@@ -287,7 +289,7 @@ async fn feed_transaction(
         Ok(()) => return (Promise::Counts, false),
         Err(error) => error,
     };
-    while error.is_outcome_unknown() && !error.is_fatal() {
+    while error.is_outcome_unknown() && error.is_retriable() {
         error = match producer.resolve().await {
             Ok(Some(Outcome::Committed)) => return (Promise::Counts, false),
             Ok(_) => return (Promise::Never, false),
@@ -313,9 +315,10 @@ pub(super) async fn life(world: Arc<World>, slot: usize, name: String, stop: Arc
     let timeout = Duration::from_secs(random.u64(3..20));
     let producer = kafka.transactional(format!("worker-{slot}")).transaction_timeout(timeout);
     let producer = producer.producer(|producer| producer.batch_records(3)).build().await?;
-    let records = random.u64(1..20);
+    let (records, overlaps) = (random.u64(1..20), random.bool());
     let random = Mutex::new(random);
-    let looped = kafka.exactly_once(consumer, producer).transaction_records(records).on_error(|_| OnError::Retry);
+    let looped = kafka.exactly_once(consumer, producer).transaction_records(records).overlap(overlaps);
+    let looped = looped.on_error(|_| OnError::Retry);
     let each = |batch: ConsumerBatch, transaction: TransactionSender| {
         let (world, luck) = (Arc::clone(&world), random.lock().unwrap_or_else(PoisonError::into_inner).u64(..));
         work(world, batch, transaction, luck)

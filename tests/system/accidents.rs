@@ -1,5 +1,5 @@
-//! The accidents of the broker's kit, each twice: to a program as it is usually written, which loses or doubles a record, and to
-//! our loop, which does not. On the mock.
+//! The accidents of the broker's kit: to a program as it is usually written, which loses or doubles a record, and to our loop as
+//! it is and as it overlaps (`ExactlyOnce::overlap`), which do not. On the mock.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,6 +22,8 @@ use crate::stage::{LIMIT, Stage, client, mock, number, within};
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 const TOTAL: i32 = 12;
+/// Whether our loop overlaps.
+const BOTH: [bool; 2] = [false, true];
 /// So long the group waits for a member that is frozen.
 const ZOMBIE_SESSION: Duration = Duration::from_millis(300);
 
@@ -112,6 +114,7 @@ fn looped(
     kafka: &Kafka,
     consumer: Consumer,
     producer: TransactionalProducer,
+    overlaps: bool,
     first: Hook,
 ) -> Looped {
     let (stage, stop, kafka) = (Arc::clone(stage), Arc::new(Notify::new()), kafka.clone());
@@ -129,7 +132,7 @@ fn looped(
                 Ok::<_, BoxError>(())
             }
         };
-        let looped = kafka.exactly_once(consumer, producer).transaction_records(4);
+        let looped = kafka.exactly_once(consumer, producer).transaction_records(4).overlap(overlaps);
         looped.until(async move { stopped.notified().await }).for_each_batch(each).await
     });
     Looped { stop, ended }
@@ -145,9 +148,9 @@ impl Looped {
     }
 }
 
-async fn our_loop(stage: &Arc<Stage>) -> Looped {
+async fn our_loop(stage: &Arc<Stage>, overlaps: bool) -> Looped {
     let producer = stage.producer().build().await.expect("the id is taken over");
-    looped(stage, &stage.kafka, stage.consumer().await, producer, nothing())
+    looped(stage, &stage.kafka, stage.consumer().await, producer, overlaps, nothing())
 }
 
 #[tokio::test]
@@ -175,13 +178,15 @@ async fn answers_of_end_txn_are_lost() {
     assert!(lost.is_none());
     assert_harmed(&stage.numbers().await, Harm::Doubled);
 
-    let (stage, broker) = self::stage().await;
-    let lost = broker.accidents().lose_commit_answers(&stage.id);
-    let ours = our_loop(&stage).await;
-    within("the answer is lost again", lost.wait(3)).await;
-    drop(lost);
-    ours.finish(&stage).await;
-    assert!(is_exactly_once(&stage.numbers().await));
+    for overlaps in BOTH {
+        let (stage, broker) = self::stage().await;
+        let lost = broker.accidents().lose_commit_answers(&stage.id);
+        let ours = our_loop(&stage, overlaps).await;
+        within("the answer is lost again", lost.wait(3)).await;
+        drop(lost);
+        ours.finish(&stage).await;
+        assert!(is_exactly_once(&stage.numbers().await));
+    }
 }
 
 #[tokio::test]
@@ -195,10 +200,12 @@ async fn the_answer_of_produce_is_lost() {
     effect(&stage, &producer, &batch).await;
     assert_harmed(&stage.numbers().await, Harm::Doubled);
 
-    let (stage, broker) = self::stage().await;
-    let _lost = broker.accidents().lose_produce_answer(&stage.output);
-    our_loop(&stage).await.finish(&stage).await;
-    assert!(is_exactly_once(&stage.numbers().await));
+    for overlaps in BOTH {
+        let (stage, broker) = self::stage().await;
+        let _lost = broker.accidents().lose_produce_answer(&stage.output);
+        our_loop(&stage, overlaps).await.finish(&stage).await;
+        assert!(is_exactly_once(&stage.numbers().await));
+    }
 }
 
 #[tokio::test]
@@ -215,10 +222,12 @@ async fn the_answer_to_the_offsets_is_lost() {
     naively_to_the_end(&stage, &stage.kafka).await;
     assert_harmed(&stage.numbers().await, Harm::Lost);
 
-    let (stage, broker) = self::stage().await;
-    let _lost = broker.accidents().lose_transaction_offsets_answer(&stage.group);
-    our_loop(&stage).await.finish(&stage).await;
-    assert!(is_exactly_once(&stage.numbers().await));
+    for overlaps in BOTH {
+        let (stage, broker) = self::stage().await;
+        let _lost = broker.accidents().lose_transaction_offsets_answer(&stage.group);
+        our_loop(&stage, overlaps).await.finish(&stage).await;
+        assert!(is_exactly_once(&stage.numbers().await));
+    }
 }
 
 #[tokio::test]
@@ -238,27 +247,29 @@ async fn a_zombie_wakes() {
     within("it wakes", zombie).await.expect("no panic");
     assert_harmed(&stage.numbers().await, Harm::Doubled);
 
-    let (stage, broker) = self::stage().await;
-    let kafka = process(&stage, "zombie", LIMIT).await;
-    let producer = kafka.transactional("zombie").linger(Duration::ZERO).build().await.expect("taken over");
-    let (entered, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let (tells, waits) = (Arc::clone(&entered), Arc::clone(&go_on));
-    let first: Hook = Arc::new(move || {
-        let (tells, waits) = (Arc::clone(&tells), Arc::clone(&waits));
-        Box::pin(async move {
-            tells.notify_one();
-            waits.notified().await;
-        })
-    });
-    let zombie = looped(&stage, &kafka, member(&stage, &kafka, ZOMBIE_SESSION).await, producer, first);
-    within("it is at work", entered.notified()).await;
-    let frozen = broker.accidents().freeze("zombie");
-    go_on.notify_one();
-    within("it is frozen", frozen.entered()).await;
-    our_loop(&stage).await.finish(&stage).await;
-    frozen.release();
-    zombie.finish(&stage).await;
-    assert!(is_exactly_once(&stage.numbers().await));
+    for overlaps in BOTH {
+        let (stage, broker) = self::stage().await;
+        let kafka = process(&stage, "zombie", LIMIT).await;
+        let producer = kafka.transactional("zombie").linger(Duration::ZERO).build().await.expect("taken over");
+        let (entered, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (tells, waits) = (Arc::clone(&entered), Arc::clone(&go_on));
+        let first: Hook = Arc::new(move || {
+            let (tells, waits) = (Arc::clone(&tells), Arc::clone(&waits));
+            Box::pin(async move {
+                tells.notify_one();
+                waits.notified().await;
+            })
+        });
+        let zombie = looped(&stage, &kafka, member(&stage, &kafka, ZOMBIE_SESSION).await, producer, overlaps, first);
+        within("it is at work", entered.notified()).await;
+        let frozen = broker.accidents().freeze("zombie");
+        go_on.notify_one();
+        within("it is frozen", frozen.entered()).await;
+        our_loop(&stage, overlaps).await.finish(&stage).await;
+        frozen.release();
+        zombie.finish(&stage).await;
+        assert!(is_exactly_once(&stage.numbers().await));
+    }
 }
 
 #[tokio::test]
@@ -274,10 +285,12 @@ async fn a_rebalance_comes_between_send_and_commit() {
     naively_to_the_end(&stage, &stage.kafka).await;
     assert_harmed(&stage.numbers().await, Harm::Doubled);
 
-    let (stage, broker) = self::stage().await;
-    let _rebalance = broker.accidents().rebalance_before_commit(ApiKey::TxnOffsetCommit, &stage.group);
-    our_loop(&stage).await.finish(&stage).await;
-    assert!(is_exactly_once(&stage.numbers().await));
+    for overlaps in BOTH {
+        let (stage, broker) = self::stage().await;
+        let _rebalance = broker.accidents().rebalance_before_commit(ApiKey::TxnOffsetCommit, &stage.group);
+        our_loop(&stage, overlaps).await.finish(&stage).await;
+        assert!(is_exactly_once(&stage.numbers().await));
+    }
 }
 
 /// The node that does not coordinate something now.
@@ -304,19 +317,21 @@ async fn the_coordinators_move_in_the_middle() {
     naively_to_the_end(&stage, &stage.kafka).await;
     assert_harmed(&stage.numbers().await, Harm::Doubled);
 
-    let (stage, broker) = self::stage().await;
-    let producer = stage.producer().build().await.expect("the id is taken over");
-    let (inner, moving) = (Arc::clone(&stage), broker.clone());
-    let first: Hook = Arc::new(move || {
-        let (stage, broker) = (Arc::clone(&inner), moving.clone());
-        Box::pin(async move {
-            let (group, id) = (&stage.group, &stage.id);
-            broker.move_group_coordinator(group, elsewhere(&stage, &broker, group, 0).await);
-            broker.move_transaction_coordinator(id, elsewhere(&stage, &broker, id, 1).await);
-        })
-    });
-    looped(&stage, &stage.kafka, stage.consumer().await, producer, first).finish(&stage).await;
-    assert!(is_exactly_once(&stage.numbers().await));
+    for overlaps in BOTH {
+        let (stage, broker) = self::stage().await;
+        let producer = stage.producer().build().await.expect("the id is taken over");
+        let (inner, moving) = (Arc::clone(&stage), broker.clone());
+        let first: Hook = Arc::new(move || {
+            let (stage, broker) = (Arc::clone(&inner), moving.clone());
+            Box::pin(async move {
+                let (group, id) = (&stage.group, &stage.id);
+                broker.move_group_coordinator(group, elsewhere(&stage, &broker, group, 0).await);
+                broker.move_transaction_coordinator(id, elsewhere(&stage, &broker, id, 1).await);
+            })
+        });
+        looped(&stage, &stage.kafka, stage.consumer().await, producer, overlaps, first).finish(&stage).await;
+        assert!(is_exactly_once(&stage.numbers().await));
+    }
 }
 
 #[tokio::test]
@@ -339,15 +354,23 @@ async fn the_transaction_times_out() {
     naively_to_the_end(&stage, &stage.kafka).await;
     assert_harmed(&stage.numbers().await, Harm::Lost);
 
-    let (stage, _broker) = self::stage().await;
-    let producer = stage.producer().transaction_timeout(timeout).build().await.expect("the id is taken over");
-    let slow: Hook = Arc::new(move || Box::pin(tokio::time::sleep(timeout * 2)));
-    looped(&stage, &stage.kafka, stage.consumer().await, producer, slow).finish(&stage).await;
-    assert!(is_exactly_once(&stage.numbers().await));
+    for overlaps in BOTH {
+        let (stage, _broker) = self::stage().await;
+        let producer = stage.producer().transaction_timeout(timeout).build().await.expect("the id is taken over");
+        let slow: Hook = Arc::new(move || Box::pin(tokio::time::sleep(timeout * 2)));
+        looped(&stage, &stage.kafka, stage.consumer().await, producer, overlaps, slow).finish(&stage).await;
+        assert!(is_exactly_once(&stage.numbers().await));
+    }
 }
 
 #[tokio::test]
 async fn markers_are_held() {
+    for overlaps in BOTH {
+        upstream_aborts_and_its_markers_are_held(overlaps).await;
+    }
+}
+
+async fn upstream_aborts_and_its_markers_are_held(overlaps: bool) {
     // Upstream aborts, and writes the same again; the marker of the abort is not there yet.
     let (stage, broker) = stage().await;
     let upstream = stage.kafka.transactional("upstream").linger(Duration::ZERO).build().await.expect("taken over");
@@ -372,7 +395,7 @@ async fn markers_are_held() {
     }
     assert!(seen.iter().any(|n| *n >= TOTAL), "records that were aborted are passed on");
 
-    let ours = our_loop(&stage).await;
+    let ours = our_loop(&stage, overlaps).await;
     let before = async { while stage.offsets().await != [i64::from(TOTAL / 2); 2] {} };
     let waits = tokio::time::timeout(Duration::from_millis(200), before).await.is_err();
     drop(held);

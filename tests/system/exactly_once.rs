@@ -33,6 +33,16 @@ async fn work(stage: &Stage, batch: &ConsumerBatch, transaction: &TransactionSen
 
 /// Runs the loop until it is told to stop.
 fn run(stage: &Arc<Stage>, consumer: Consumer, producer: TransactionalProducer) -> (Arc<Notify>, Ended) {
+    run_as(stage, consumer, producer, false)
+}
+
+/// The same as it is, or as it overlaps.
+fn run_as(
+    stage: &Arc<Stage>,
+    consumer: Consumer,
+    producer: TransactionalProducer,
+    overlaps: bool,
+) -> (Arc<Notify>, Ended) {
     let (stage, stop) = (Arc::clone(stage), Arc::new(Notify::new()));
     let stopped = Arc::clone(&stop);
     let ended = tokio::spawn(async move {
@@ -40,7 +50,7 @@ fn run(stage: &Arc<Stage>, consumer: Consumer, producer: TransactionalProducer) 
             let stage = Arc::clone(&stage);
             async move { work(&stage, &batch, &transaction).await }
         };
-        let looped = stage.kafka.exactly_once(consumer, producer).transaction_records(8);
+        let looped = stage.kafka.exactly_once(consumer, producer).transaction_records(8).overlap(overlaps);
         looped.until(async move { stopped.notified().await }).for_each_batch(each).await
     });
     (stop, ended)
@@ -249,7 +259,7 @@ async fn only_the_records_that_fail_go_to_the_dead_letters() {
 async fn a_commit_that_nobody_can_tell_of_any_more_is_left_to_the_committed_offsets() {
     // The transaction times out while its commit is under way: what the coordinator answers then says nothing.
     let timeout = Duration::from_millis(300);
-    for apply in [false, true] {
+    for (apply, overlaps) in [(false, false), (false, true), (true, false), (true, true)] {
         let stage = Arc::new(Stage::new(1).await);
         let Some(broker) = &stage.mock else { return };
         stage.feed(0..20).await;
@@ -257,13 +267,13 @@ async fn a_commit_that_nobody_can_tell_of_any_more_is_left_to_the_committed_offs
         let fault = broker.fault(on(ApiKey::EndTxn).transactional_id(stage.id.as_str()));
         let fault = if apply { fault.after_apply(Fault::Disconnect) } else { fault.before_apply(Fault::Disconnect) };
         let lost = fault.mount();
-        let (stop, ended) = run(&stage, stage.consumer().await, producer);
+        let (stop, ended) = run_as(&stage, stage.consumer().await, producer, overlaps);
         within("a commit is lost", lost.wait(1)).await;
         tokio::time::sleep(timeout * 3).await;
         drop(lost);
         until_done(&stage, 20).await;
         stopped(&stop, ended).await;
-        assert_eq!(stage.numbers().await, (0..20).collect::<Vec<_>>(), "applied: {apply}");
+        assert_eq!(stage.numbers().await, (0..20).collect::<Vec<_>>(), "applied: {apply}, overlaps: {overlaps}");
     }
 }
 
@@ -277,7 +287,7 @@ async fn members_come_and_go_in_the_middle_of_transactions() {
             let consumer = stage.member().assignors([assignor]).build().await.expect("valid settings");
             let id = format!("{}-{index}", stage.id);
             let producer = stage.kafka.transactional(id).linger(Duration::ZERO).build().await.expect("taken over");
-            run(&stage, consumer, producer)
+            run_as(&stage, consumer, producer, index % 2 == 1)
         };
         let mut members = vec![member(0).await];
         for round in 0..6 {
@@ -302,10 +312,10 @@ async fn a_worker_that_is_killed_is_taken_over_from_where_it_committed() {
     for generation in generations() {
         let stage = Arc::new(Stage::new(*generation).await);
         stage.feed(0..80).await;
-        for _ in 0..4 {
+        for overlaps in [false, true, true, false] {
             // The same id: the next one ends what this one leaves open.
             let producer = stage.producer().build().await.expect("the id is taken over");
-            let (_stop, ended) = run(&stage, stage.consumer().await, producer);
+            let (_stop, ended) = run_as(&stage, stage.consumer().await, producer, overlaps);
             let before = stage.offsets().await;
             let moved = async { while stage.offsets().await == before {} };
             // The last ones may find nothing to do.

@@ -8,7 +8,8 @@ use std::time::Duration;
 use async_kafka::{Assignor, Consumer, Error, ErrorCode, GroupProtocol, Rebalance, RebalanceKind, TopicPartition};
 use mockbroker::{ApiKey, Clock, Fault, on};
 use system_tests::api::{
-    CONSUMER_GROUP_DESCRIBE, CONSUMER_GROUP_HEARTBEAT, CREATE_TOPICS, DELETE_TOPICS, JOIN_GROUP, LIST_GROUPS,
+    CONSUMER_GROUP_DESCRIBE, CONSUMER_GROUP_HEARTBEAT, CREATE_TOPICS, DELETE_TOPICS, FIND_COORDINATOR, JOIN_GROUP,
+    LIST_GROUPS,
 };
 use system_tests::line::{Fate, Lines};
 use system_tests::value;
@@ -275,6 +276,27 @@ async fn members_of_both_protocols_share_a_group() {
     let mut numbers = std::mem::take(&mut *seen.lock().expect("no panic"));
     numbers.sort_unstable();
     assert_eq!(numbers, (0..100).collect::<Vec<_>>(), "nothing twice, nothing missing");
+}
+
+#[tokio::test]
+async fn who_is_left_of_both_protocols_has_everything_though_the_coordinator_moves_at_once() {
+    // The last consumer leaves, and the coordinator moves before the other member hears of the rebalance: the new one knows of
+    // none (`tests/leaders/groups.rs` asks Kafka).
+    let broker = Broker::mock(mock().nodes(3).start().await);
+    let world = World::at(broker, GroupProtocol::Classic, 4, &Lines::new(|_, _| Fate::Passes)).await;
+    let mock = world.broker.steered().expect("a mock");
+    let (old, new) = (world.consumer().await, world.builder().group_protocol(CONSUMER).build().await);
+    let new = new.expect("valid settings");
+    let (_old, _new) = (reading(&old), reading(&new));
+    until("each has a part", async || old.assignment().len() == 2 && new.assignment().len() == 2).await;
+    let heartbeat = mock.pause_next(on(ApiKey::Heartbeat)).before_apply();
+    heartbeat.entered().await;
+    new.close(LIMIT).await.expect("closed");
+    let now = world.ask(FIND_COORDINATOR, 3, value!({ key: &world.group, key_type: 0 })).await["node_id"].int();
+    let other = mock.node_ids().into_iter().find(|node| i64::from(node.0) != now).expect("there are three");
+    mock.move_group_coordinator(&world.group, other);
+    heartbeat.release();
+    until("it has everything", async || old.assignment().len() == 4).await;
 }
 
 #[tokio::test]

@@ -26,17 +26,17 @@ fn number_of(name: &str, default: u64) -> u64 {
 }
 
 /// A worker that goes on until it is killed, or somebody takes its id.
-fn worker(stage: &Arc<Stage>, index: usize) -> JoinHandle<()> {
+fn worker(stage: &Arc<Stage>, index: usize, overlaps: bool) -> JoinHandle<()> {
     let stage = Arc::clone(stage);
     tokio::spawn(async move {
         loop {
             // Why a life ended is of no interest: another one begins, as a supervisor would have it.
-            let _ = one_life(&stage, index).await;
+            let _ = one_life(&stage, index, overlaps).await;
         }
     })
 }
 
-async fn one_life(stage: &Arc<Stage>, index: usize) -> Result<(), ExactlyOnceError> {
+async fn one_life(stage: &Arc<Stage>, index: usize, overlaps: bool) -> Result<(), ExactlyOnceError> {
     let session = Duration::from_secs(6);
     let consumer = stage.member().session_timeout(session).build().await?;
     let id = format!("{}-{index}", stage.id);
@@ -53,7 +53,7 @@ async fn one_life(stage: &Arc<Stage>, index: usize) -> Result<(), ExactlyOnceErr
             Ok::<_, BoxError>(())
         }
     };
-    let looped = stage.kafka.exactly_once(consumer, producer).transaction_records(6);
+    let looped = stage.kafka.exactly_once(consumer, producer).transaction_records(6).overlap(overlaps);
     looped.on_error(|_| OnError::Retry).for_each_batch(each).await
 }
 
@@ -84,7 +84,7 @@ async fn history(seed: u64) {
     let mut random = fastrand::Rng::with_seed(seed);
     let (stage, broker) = set(&mut random, seed).await;
     let mut workers: Vec<Option<JoinHandle<()>>> = (0..WORKERS).map(|_| None).collect();
-    workers[0] = Some(worker(&stage, 0));
+    workers[0] = Some(worker(&stage, 0, random.bool()));
     let (mut fed, deadline) = (0, tokio::time::Instant::now() + PATIENCE);
     let end = [i64::from(TOTAL / 2); 2];
     loop {
@@ -108,7 +108,7 @@ async fn history(seed: u64) {
             2 | 3 => {
                 let index = random.usize(..WORKERS);
                 if workers[index].is_none() {
-                    workers[index] = Some(worker(&stage, index));
+                    workers[index] = Some(worker(&stage, index, random.bool()));
                 }
             }
             4 if stage.mock.is_some() => {
@@ -122,7 +122,7 @@ async fn history(seed: u64) {
             _ => {}
         }
         if workers.iter().all(Option::is_none) {
-            workers[0] = Some(worker(&stage, 0));
+            workers[0] = Some(worker(&stage, 0, random.bool()));
         }
         let done = tokio::time::timeout(Duration::from_secs(2), stage.offsets()).await;
         if fed == TOTAL && done.is_ok_and(|offsets| offsets == end) {

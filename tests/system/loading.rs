@@ -59,7 +59,7 @@ fn commit_in_transaction(producer: (i64, i64)) -> Value {
         topics: [{ name: "t", partitions: [{ partition_index: 0, committed_offset: 1, committed_leader_epoch: -1 }] }] })
 }
 
-fn committed(answer: &Value) -> i64 {
+pub(super) fn committed(answer: &Value) -> i64 {
     answer["topics"][0]["partitions"][0]["error_code"].int()
 }
 

@@ -2,7 +2,7 @@
 //!
 //! - `accidents`: what each accident does to a naive program, and not to ours.
 //! - `admin`, `admin_access`, `admin_groups`: the admin client, resource by resource.
-//! - `exactly_once`: the loop from topics to topics, when something goes wrong in it.
+//! - `alone`: nodes that the others have given up and that do not know it.
 //! - `capture`: the journal as a file for Wireshark.
 //! - `client`: client and broker together.
 //! - `connections`: brokers that are elsewhere, away or asking for another beginning, and settings by Kafka's names.
@@ -22,6 +22,7 @@
 //! - `markers`: transactions that a test holds half-way.
 //! - `nodes`: nodes that crash and come back.
 //! - `operations`: what a test does to a cluster by one call.
+//! - `overlap`: the loop that goes on while a transaction is being committed.
 //! - `producer`: where batches end, what waits, what is counted, and order whatever is lost.
 //! - `reading`: where a consumer reads from, and what becomes of it when leaders, logs and topics change.
 //! - `refused`: what coordinators cannot write.
@@ -40,6 +41,7 @@ mod accidents;
 mod admin;
 mod admin_access;
 mod admin_groups;
+mod alone;
 mod capture;
 mod client;
 mod connections;
@@ -60,6 +62,7 @@ mod loading;
 mod markers;
 mod nodes;
 mod operations;
+mod overlap;
 mod producer;
 mod reading;
 mod refused;

@@ -15,14 +15,14 @@ const NOT_ENOUGH_REPLICAS: i64 = 19;
 const REQUEST_TIMED_OUT: i64 = 7;
 
 /// Three nodes with a topic of one partition on all of them, two of which are to be in sync; and who leads it.
-struct World {
-    broker: MockBroker,
-    leader: i32,
-    others: [i32; 2],
+pub(super) struct World {
+    pub(super) broker: MockBroker,
+    pub(super) leader: i32,
+    pub(super) others: [i32; 2],
 }
 
 impl World {
-    async fn new(properties: &[(&str, &str)]) -> Self {
+    pub(super) async fn new(properties: &[(&str, &str)]) -> Self {
         let mut builder = MockBroker::builder().nodes(3).clock(Clock::manual()).topic("t", 1);
         builder = builder.config("default.replication.factor", "3").config("min.insync.replicas", "2");
         for (key, value) in properties {
@@ -37,7 +37,7 @@ impl World {
     }
 
     /// Leader, leader epoch and ISR, as a node tells them.
-    async fn told(&self, node: i32) -> (i64, i64, Vec<i64>) {
+    pub(super) async fn told(&self, node: i32) -> (i64, i64, Vec<i64>) {
         let answer = self.on(node).await.call(METADATA, 12, value!({ topics: [{ name: "t" }] })).await;
         let partition = &answer["topics"][0]["partitions"][0];
         let mut isr: Vec<_> = partition["isr_nodes"].array().iter().map(Value::int).collect();
@@ -45,18 +45,18 @@ impl World {
         (partition["leader_id"].int(), partition["leader_epoch"].int(), isr)
     }
 
-    async fn on(&self, node: i32) -> Raw {
+    pub(super) async fn on(&self, node: i32) -> Raw {
         let place = self.broker.node_ids().iter().position(|id| *id == NodeId(node)).expect("a node");
         Raw::connect(self.broker.bootstrap_servers().split(',').nth(place).expect("an address")).await
     }
 
     /// Error code and base offset of a record that the leader is sent.
-    async fn write(&self, value: &str, acks: i16) -> (i64, i64) {
+    pub(super) async fn write(&self, value: &str, acks: i16) -> (i64, i64) {
         written(&self.on(self.leader).await.call(PRODUCE, 9, produce(value, acks)).await)
     }
 
     /// A record that the leader is sent and that is not acknowledged yet.
-    async fn begin_to_write(&self, connection: &mut Raw, value: &str) -> Sent {
+    pub(super) async fn begin_to_write(&self, connection: &mut Raw, value: &str) -> Sent {
         let waiting = self.broker.parked_request_count();
         let sent = connection.send(PRODUCE, 9, produce(value, -1)).await;
         eventually("the request waits", || self.broker.parked_request_count() == waiting + 1).await;
@@ -64,7 +64,7 @@ impl World {
     }
 
     /// High watermark and records, as a consumer of the leader sees them from `offset` on.
-    async fn read(&self, offset: i64) -> (i64, Vec<String>) {
+    pub(super) async fn read(&self, offset: i64) -> (i64, Vec<String>) {
         let answer = self.on(self.leader).await.call(FETCH, 12, fetch(offset, -1, -1)).await;
         let partition = &answer["responses"][0]["partitions"][0];
         assert_eq!(partition["error_code"], 0, "{partition:?}");
@@ -77,18 +77,18 @@ impl World {
     }
 }
 
-fn produce(value: &str, acks: i16) -> Value {
+pub(super) fn produce(value: &str, acks: i16) -> Value {
     let records = Batch::of([value]).encode();
     value!({ acks: acks, timeout_ms: 20_000,
         topic_data: [{ name: "t", partition_data: [{ index: 0, records: records }] }] })
 }
 
-fn written(answer: &Value) -> (i64, i64) {
+pub(super) fn written(answer: &Value) -> (i64, i64) {
     let partition = &answer["responses"][0]["partition_responses"][0];
     (partition["error_code"].int(), partition["base_offset"].int())
 }
 
-fn fetch(offset: i64, leader_epoch: i32, last_fetched_epoch: i32) -> Value {
+pub(super) fn fetch(offset: i64, leader_epoch: i32, last_fetched_epoch: i32) -> Value {
     value!({ max_wait_ms: 0, min_bytes: 1, max_bytes: 1_000_000,
         topics: [{ topic: "t", partitions: [{ partition: 0, fetch_offset: offset, partition_max_bytes: 1_000_000,
             current_leader_epoch: leader_epoch, last_fetched_epoch: last_fetched_epoch }] }] })
@@ -266,18 +266,52 @@ async fn a_leader_that_nobody_hears_of_acknowledges_nothing_to_all_and_loses_wha
     world.broker.advance(Duration::from_secs(8));
     assert_eq!(world.told(world.others[0]).await.1, 0, "it may be heard of yet");
     world.broker.advance(Duration::from_secs(1));
-    assert_eq!(written(&connection.receive(sent).await).0, 6);
     let (leader, epoch, isr) = world.told(world.others[0]).await;
     let mut others = world.others.map(i64::from);
     others.sort_unstable();
     assert_eq!((epoch, isr), (1, others.to_vec()));
-    assert_eq!(world.write("b", -1).await.0, 6, "the old leader refuses");
+    assert!(connection.is_silent_for(Duration::from_millis(20)).await, "it still waits for all");
     let old = world.leader;
     let world = World { leader: i32::try_from(leader).expect("an id"), ..world };
     assert_eq!(world.read(0).await, (1, vec!["a".to_owned()]));
     assert_eq!(world.write("b", -1).await, (0, 1));
     isolated.heal();
+    assert_eq!(written(&connection.receive(sent).await), (6, 1));
     assert_eq!(world.told(old).await, (leader, 1, vec![0, 1, 2]));
+    assert_eq!(world.read(0).await, (2, vec!["a".to_owned(), "b".to_owned()]));
+}
+
+#[tokio::test]
+async fn a_new_leader_tells_no_end_before_it_knows_what_all_in_sync_have() {
+    // KIP-207; Partition.fetchOffsetForTimestamp. The leader before may have told more.
+    const LEADER_NOT_AVAILABLE: i64 = 5;
+    const OFFSET_NOT_AVAILABLE: i64 = 78;
+    let world = World::new(&[]).await;
+    assert_eq!(world.write("a", -1).await, (0, 0));
+    let late = world.broker.node(world.others[0]).replica("t", 0).stop();
+    assert_eq!(world.write("b", 1).await, (0, 1));
+    let end = async |node: i32, version: i16, timestamp: i64| {
+        let body = value!({ replica_id: -1, topics: [{ name: "t", partitions: [{ timestamp: timestamp }] }] });
+        let told = world.on(node).await.call(LIST_OFFSETS, version, body).await;
+        let told = &told["topics"][0]["partitions"][0];
+        (told["error_code"].int(), told["offset"].int())
+    };
+    assert_eq!(end(world.leader, 5, -1).await, (0, 1));
+    let new = world.others[1];
+    world.broker.move_leader("t", 0, new);
+    // What is below the high watermark is told, where the log begins, too.
+    for (version, timestamp, told) in [
+        (5, -1, (OFFSET_NOT_AVAILABLE, -1)),
+        (4, -1, (LEADER_NOT_AVAILABLE, -1)),
+        (5, i64::MAX - 1, (OFFSET_NOT_AVAILABLE, -1)),
+        (5, -2, (0, 0)),
+        (5, 0, (0, 0)),
+    ] {
+        assert_eq!(end(new, version, timestamp).await, told, "v{version} {timestamp}");
+    }
+    late.resume();
+    assert_eq!(end(new, 5, -1).await, (0, 2));
+    assert_eq!(end(new, 5, i64::MAX - 1).await, (0, -1));
 }
 
 #[tokio::test]
