@@ -5,7 +5,7 @@
 pre-commit: fmt-check lint unit tidy
 
 # What CI runs.
-ci: test fmt-check lint features doc hostile-million history planted-bugs fidelity-kafka group-version-kafka leaders-kafka security-kafka capture stores exactly-once-kafka wireshark foreign rebalance transactions languages tools evidence suites
+ci: test fmt-check lint features doc hostile-million history planted-bugs fidelity-kafka group-version-kafka leaders-kafka crash-kafka security-kafka capture stores exactly-once-kafka wireshark foreign rebalance transactions streams languages tools evidence suites
 
 # The README's command: everything that needs no other program.
 test:
@@ -69,6 +69,14 @@ capture:
 leaders-kafka:
     tests/real-kafka/real-kafka exec --brokers 3 -- cargo test -p system-tests --test leaders
 
+# One of three real nodes is killed.
+crash-kafka:
+    tests/real-kafka/real-kafka exec --brokers 3 --property broker.session.timeout.ms=3000 -- env KAFKA_MAY_CRASH=1 cargo test -p system-tests --test leaders crash::
+
+# A real leader that is cut off from the others, in time: nodes are stopped, and go on.
+isolated-kafka:
+    tests/real-kafka/real-kafka exec --brokers 3 --property broker.session.timeout.ms=3000 -- env KAFKA_MAY_CRASH=1 cargo test -p system-tests --test leaders isolated::
+
 # TLS and logins of the client, against a real Kafka with a listener for each.
 security-kafka:
     tests/real-kafka/real-kafka exec --user app:app-secret --property connections.max.reauth.ms=1500 --property authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer --property super.users=User:ANONYMOUS --property allow.everyone.if.no.acl.found=true --listener SASL:SASL_PLAINTEXT --listener TLS:SSL --listener SASL_TLS:SASL_SSL --listener MUTUAL:SSL:broker:required --listener WRONG_NAME:SSL:broker_wrong_name --listener EXPIRED:SSL:broker_expired -- cargo test -p system-tests --test security
@@ -93,7 +101,7 @@ history:
 history-long:
     HISTORY_SEEDS=100000 cargo test --profile quick -p system-tests --test sim every_history -- --nocapture
 
-# The five planted bugs: each is found within a thousand seeds.
+# The six planted bugs: each is found within a thousand seeds.
 planted-bugs:
     tests/sim/planted/run
 
@@ -160,6 +168,14 @@ transactions:
 # The same on a real Kafka.
 transactions-kafka:
     tests/foreign/run transactions --real
+
+# Kafka Streams, exactly once, with an instance that is killed.
+streams:
+    tests/foreign/run streams --mock --clients confluent
+
+# The same on a real Kafka.
+streams-kafka:
+    tests/foreign/run streams --real --clients confluent
 
 # The same clients against a real Kafka.
 foreign-kafka:

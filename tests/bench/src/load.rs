@@ -21,6 +21,8 @@ pub const OUTPUT: &str = "bench-output";
 pub enum Direction {
     /// Writes as fast as it can.
     Produce,
+    /// Writes [`TRANSACTION_RECORDS`], waits until all of them are acknowledged, writes as many more.
+    Batches,
     /// Reads from offset 0.
     Consume,
     /// Two consumers of a new group.
@@ -33,6 +35,8 @@ pub enum Direction {
     Transact,
     /// Reads the topic from its beginning, and writes every record to [`OUTPUT`] in such transactions, exactly once.
     Loop,
+    /// The same, where the function is called for what comes next only when a transaction is committed.
+    LoopInTurn,
 }
 
 /// One run of a client.

@@ -31,7 +31,8 @@ fn main() {
         Direction::Await => one_at_a_time(&load),
         Direction::Spread => spread(&load),
         Direction::Transact => transact(&load),
-        Direction::Loop => Load::refuse("librdkafka has no such loop: drive-ours does it"),
+        Direction::Batches => Load::refuse("the loop is compared with its own client's producer: drive-ours batches"),
+        Direction::Loop | Direction::LoopInTurn => Load::refuse("librdkafka has no such loop: drive-ours does it"),
     };
     run.print("librdkafka", &rdkafka::util::get_rdkafka_version().1);
 }

@@ -26,10 +26,12 @@ fn main() -> Result<()> {
     let run = runtime.block_on(async {
         match load.direction {
             Direction::Produce => produce(&load).await,
+            Direction::Batches => one_batch_at_a_time(&load).await,
             Direction::Consume => consume(&load).await,
             Direction::Await => one_at_a_time(&load).await,
             Direction::Spread => spread(&load).await,
-            Direction::Loop => exactly_once(&load).await,
+            Direction::Loop => exactly_once(&load, true).await,
+            Direction::LoopInTurn => exactly_once(&load, false).await,
             Direction::Transact => Load::refuse("of this client the loop is measured: drive-ours loop"),
             Direction::Join => Load::refuse("of this client the figure `groups` has its own members: bench groups"),
         }
@@ -88,6 +90,29 @@ async fn produce(load: &Load) -> Result<Run> {
         let value = pool.slice(load.value_of(number));
         let record = Record::to(Arc::clone(&topic)).value(value).partition(load.partition_of(number));
         outcomes.push(producer.send(record).await?).await;
+    }
+    producer.flush().await?;
+    outcomes.take_all().await;
+    Ok(counted(clock.stop(), load, &outcomes))
+}
+
+/// As the loop would without its transactions: a batch of records is written and flushed, then comes the next.
+async fn one_batch_at_a_time(load: &Load) -> Result<Run> {
+    let kafka = connect(load, &[("acks", "all"), ("linger.ms", "5")]).await?;
+    let producer = kafka.producer().build().await?;
+    kafka.partition_count(&load.topic).await?;
+    let (pool, topic): (_, Arc<str>) = (Bytes::from(load.pool()), load.topic.as_str().into());
+    let mut outcomes = Outcomes::default();
+
+    let clock = Stopwatch::start();
+    for number in 0..load.count {
+        let value = pool.slice(load.value_of(number));
+        let record = Record::to(Arc::clone(&topic)).value(value).partition(load.partition_of(number));
+        outcomes.push(producer.send(record).await?).await;
+        if (number + 1).is_multiple_of(TRANSACTION_RECORDS) {
+            producer.flush().await?;
+            outcomes.take_all().await;
+        }
     }
     producer.flush().await?;
     outcomes.take_all().await;
@@ -181,7 +206,7 @@ struct Seen {
 }
 
 /// The clock runs from the first batch to the end of the loop, which is after its last commit.
-async fn exactly_once(load: &Load) -> Result<Run> {
+async fn exactly_once(load: &Load, overlaps: bool) -> Result<Run> {
     let kafka = connect(load, &[("acks", "all"), ("linger.ms", "5")]).await?;
     kafka.partition_count(OUTPUT).await?;
     // A new group each time: it begins at the beginning.
@@ -194,6 +219,7 @@ async fn exactly_once(load: &Load) -> Result<Run> {
     let ended = kafka
         .exactly_once(input, output)
         .transaction_records(TRANSACTION_RECORDS)
+        .overlap(overlaps)
         .until(async move { end.all.notified().await })
         .for_each_batch(|batch, transaction| {
             let (seen, topic) = (Arc::clone(&seen), Arc::clone(&topic));
