@@ -34,8 +34,19 @@ async fn synced(member: &mut Member) -> Vec<i32> {
     assigned(&bytes)
 }
 
+/// Waits until the coordinator of this group has heard of the topic: somebody reads all of it and leaves.
+///
+/// A real coordinator hears of a new topic a moment after its leader does, and a group that changes its kind before that
+/// forgets what its members own of it: they are then told of no rebalance.
+async fn is_known(broker: &Broker, group: &str, topic: &Topic) {
+    let mut scout = Consumer::new(broker, group, &[topic]).await;
+    scout.joins_and_owns(4).await;
+    scout.leaves(-1).await;
+}
+
 /// A group with one member of each kind, both settled: each has two partitions.
 async fn one_of_each(broker: &Broker, group: &str, topic: &Topic) -> (Member, Consumer) {
+    is_known(broker, group, topic).await;
     let old = classic(broker, group, topic).await;
     let mut new = Consumer::new(broker, group, &[topic]).await;
     assert!(new.joins().await.is_empty(), "the other has them");
