@@ -7,6 +7,7 @@ use system_tests::api::{
 };
 use system_tests::consumer_protocol::{assigned, subscription};
 use system_tests::judge::run::fitting;
+use system_tests::raw::PATIENCE;
 use tokio::sync::Mutex;
 
 use super::*;
@@ -60,6 +61,7 @@ impl Cluster {
         code: impl Fn(&Value) -> i64,
     ) -> Value {
         let body = fitting(api.0, api.1, body);
+        let mut last = (-1, Value::Null);
         let asked = async {
             loop {
                 let node = self.coordinator(group).await;
@@ -67,9 +69,11 @@ impl Cluster {
                 if !ELSEWHERE_OR_LATER.contains(&code(&answer)) {
                     return answer;
                 }
+                last = (node, answer);
             }
         };
-        patiently("the coordinator to answer", asked).await
+        let answered = tokio::time::timeout(PATIENCE, asked).await;
+        answered.unwrap_or_else(|_| panic!("waited {PATIENCE:?} for the coordinator, in vain; it said last {last:?}"))
     }
 
     /// The partition of `__consumer_offsets` that is a group's, its replicas and its leader.
