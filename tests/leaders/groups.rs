@@ -116,6 +116,28 @@ impl Cluster {
         patiently("the new coordinator to be named", named).await;
         to
     }
+
+    /// What the heartbeat of a consumer is told: its epoch and its assignment.
+    async fn beats(&mut self, group: &str, heartbeat: Value) -> (i32, Value) {
+        let answer = self.ask_coordinator(group, (CONSUMER_GROUP_HEARTBEAT, 1), heartbeat, code).await;
+        assert_eq!(code(&answer), 0, "{answer:?}");
+        (i32::try_from(answer["member_epoch"].int()).expect("an epoch"), answer["assignment"].clone())
+    }
+
+    /// Joins as a consumer that reads the topic, and waits until it has a part of that: its epoch.
+    async fn has_consumer(&mut self, group: &str, member_id: &str) -> i32 {
+        let topics = Value::from(vec![Value::from(&*self.topic)]);
+        let join = value!({
+            group_id: group, member_id: member_id, member_epoch: 0, instance_id: null, rack_id: null,
+            rebalance_timeout_ms: 60_000, subscribed_topic_names: topics, subscribed_topic_regex: null,
+            server_assignor: null, topic_partitions: [],
+        });
+        let (mut epoch, mut assignment) = self.beats(group, join).await;
+        while assignment.is_null() || assignment["topic_partitions"].array().is_empty() {
+            (epoch, assignment) = self.beats(group, beat(group, member_id, epoch)).await;
+        }
+        epoch
+    }
 }
 
 /// `Utils.abs(group.hashCode)`, of ASCII. The absolute value of the least number is 0.
@@ -336,29 +358,13 @@ async fn a_consumer_group_goes_on_at_its_new_coordinator_with_its_epochs_and_ass
     let mut cluster = Cluster::with_topic(1).await;
     let group = unique("consumer");
     assign_at_once(&mut cluster, &group).await;
-    let api = (CONSUMER_GROUP_HEARTBEAT, 1);
-    let told = async |cluster: &mut Cluster, body: Value| {
-        let answer = cluster.ask_coordinator(&group, api, body, code).await;
-        assert_eq!(code(&answer), 0, "{answer:?}");
-        (i32::try_from(answer["member_epoch"].int()).expect("an epoch"), answer["assignment"].clone())
-    };
-    let with = |body: &Value, name: &'static str, field: Value| {
-        let Value::Struct(fields) = body else { panic!("a struct") };
-        Value::Struct(fields.iter().filter(|it| it.0 != name).cloned().chain([(name, field)]).collect())
-    };
-    let topics = Value::from(vec![Value::from(&*cluster.topic)]);
-    let join = with(&beat(&group, "m", 0), "subscribed_topic_names", topics);
-    let join = with(&with(&join, "topic_partitions", value!([])), "rebalance_timeout_ms", 60_000.into());
-    let (mut epoch, mut assignment) = told(&mut cluster, join).await;
-    while assignment.is_null() || assignment["topic_partitions"].array().is_empty() {
-        (epoch, assignment) = told(&mut cluster, beat(&group, "m", epoch)).await;
-    }
+    let epoch = cluster.has_consumer(&group, "m").await;
     let first = |answer: &Value| answer["topics"][0]["partitions"][0]["error_code"].int();
     let body = commit(&cluster, &group, "m", epoch.into(), 7);
     assert_eq!(first(&cluster.ask_coordinator(&group, (OFFSET_COMMIT, 9), body, first).await), 0);
     let old = cluster.coordinator(&group).await;
     let new = cluster.move_coordinator(&group).await;
-    let (after, again) = told(&mut cluster, beat(&group, "m", epoch)).await;
+    let (after, again) = cluster.beats(&group, beat(&group, "m", epoch)).await;
     assert_eq!((after, again.is_null()), (epoch, true), "nothing is new to the member");
     let body = value!({ group_ids: [&*group] });
     let described = cluster.ask_coordinator(&group, (CONSUMER_GROUP_DESCRIBE, 1), body, there).await;
@@ -384,14 +390,7 @@ async fn a_rebalance_that_only_the_old_coordinator_knew_of_waits_until_somebody_
     let mut cluster = Cluster::with_topic(1).await;
     let group = unique("downgraded");
     assign_at_once(&mut cluster, &group).await;
-    let topics = Value::from(vec![Value::from(&*cluster.topic)]);
-    let first = value!({
-        group_id: &group, member_id: "m", member_epoch: 0, instance_id: null, rack_id: null, rebalance_timeout_ms: 60_000,
-        subscribed_topic_names: topics, subscribed_topic_regex: null, server_assignor: null, topic_partitions: [],
-    });
-    let api = (CONSUMER_GROUP_HEARTBEAT, 1);
-    let answer = cluster.ask_coordinator(&group, api, first, code).await;
-    assert_eq!(code(&answer), 0, "{answer:?}");
+    cluster.has_consumer(&group, "m").await;
     let mut id = String::new();
     let subscribed = subscription(&cluster.topic, &[]);
     let join = |id: &str| {
@@ -412,8 +411,7 @@ async fn a_rebalance_that_only_the_old_coordinator_knew_of_waits_until_somebody_
     let synced = cluster.ask_coordinator(&group, (SYNC_GROUP, 5), sync, code).await;
     assert_eq!(assigned(synced["assignment"].bytes()), [0; 0], "the consumer has the partition");
 
-    let left = cluster.ask_coordinator(&group, api, beat(&group, "m", -1), code).await;
-    assert_eq!(code(&left), 0, "{left:?}");
+    cluster.beats(&group, beat(&group, "m", -1)).await;
     let described = async |cluster: &mut Cluster| {
         let body = value!({ groups: [&*group] });
         let answer = cluster.ask_coordinator(&group, (DESCRIBE_GROUPS, 5), body, there).await;
