@@ -11,14 +11,14 @@ use async_kafka::{
     TransactionalProducer,
 };
 use mockbroker::{ApiKey, Fault, on};
-use system_tests::api::{CREATE_TOPICS, END_TXN, PRODUCE, TXN_OFFSET_COMMIT};
+use system_tests::api::{CREATE_TOPICS, END_TXN};
 use system_tests::line::{Fate, Lines};
 use system_tests::value;
 use system_tests::world::unique;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use crate::stage::{LIMIT, Stage, generations, number, within};
+use crate::stage::{LIMIT, Stage, every_fourth_is_lost, generations, number, within};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type Ended = JoinHandle<Result<(), ExactlyOnceError>>;
@@ -107,12 +107,7 @@ async fn a_partition_keeps_its_order() {
 #[tokio::test]
 async fn lost_requests_and_answers_change_nothing() {
     for generation in generations() {
-        // Every fourth request of what a transaction consists of, now on one of its ways, now on the other.
-        let lines = Lines::new(|api, nth| match ([PRODUCE, TXN_OFFSET_COMMIT, END_TXN].contains(&api), nth % 4) {
-            (true, 1) if nth % 8 == 1 => Fate::AnswerLost,
-            (true, 1) => Fate::RequestLost,
-            _ => Fate::Passes,
-        });
+        let lines = Lines::new(every_fourth_is_lost);
         let stage = Arc::new(Stage::on(*generation, &lines).await);
         stage.feed(0..60).await;
         let producer = stage.producer().build().await.expect("the id is taken over");

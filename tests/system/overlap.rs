@@ -10,13 +10,13 @@ use async_kafka::{
     TransactionalProducer,
 };
 use mockbroker::{ApiKey, Fault, Gate, MockBroker, on};
-use system_tests::api::{END_TXN, LEAVE_GROUP, PRODUCE, TXN_OFFSET_COMMIT};
+use system_tests::api::{END_TXN, LEAVE_GROUP};
 use system_tests::line::{Fate, Lines};
 use system_tests::value;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use crate::stage::{Stage, generations, number, within};
+use crate::stage::{Stage, every_fourth_is_lost, generations, number, within};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -138,11 +138,7 @@ async fn the_function_goes_on_while_a_commit_is_on_its_way_and_nothing_of_it_is_
 #[tokio::test]
 async fn lost_requests_and_answers_and_a_function_that_fails_change_nothing() {
     for generation in generations() {
-        let lines = Lines::new(|api, nth| match ([PRODUCE, TXN_OFFSET_COMMIT, END_TXN].contains(&api), nth % 4) {
-            (true, 1) if nth % 8 == 1 => Fate::AnswerLost,
-            (true, 1) => Fate::RequestLost,
-            _ => Fate::Passes,
-        });
+        let lines = Lines::new(every_fourth_is_lost);
         let stage = Arc::new(Stage::on(*generation, &lines).await);
         stage.feed(0..90).await;
         let running = Running::start(&stage, parts(&stage).await, true, |call| call % 5 == 3);

@@ -9,7 +9,7 @@ use async_kafka::{
     Backoff, Consumer, ConsumerBuilder, IsolationLevel, Kafka, Offset, OffsetReset, Record, TransactionalBuilder,
 };
 use mockbroker::{MockBroker, MockBrokerBuilder};
-use system_tests::api::{CREATE_TOPICS, OFFSET_FETCH};
+use system_tests::api::{CREATE_TOPICS, END_TXN, OFFSET_FETCH, PRODUCE, TXN_OFFSET_COMMIT};
 use system_tests::line::{Fate, Lines};
 use system_tests::raw::Raw;
 use system_tests::value;
@@ -47,6 +47,15 @@ pub(crate) fn mock(generation: u8) -> MockBrokerBuilder {
 /// The generations that the broker under test can be asked for: a real Kafka has the one that it was formatted with.
 pub(crate) fn generations() -> &'static [u8] {
     if Broker::real().is_some() { &[2] } else { &[1, 2] }
+}
+
+/// A plan of [`Lines`]: of what a transaction consists of every fourth request is lost, now on one of its ways, now on the other.
+pub(crate) fn every_fourth_is_lost(api: i16, nth: usize) -> Fate {
+    match ([PRODUCE, TXN_OFFSET_COMMIT, END_TXN].contains(&api), nth % 4) {
+        (true, 1) if nth % 8 == 1 => Fate::AnswerLost,
+        (true, 1) => Fate::RequestLost,
+        _ => Fate::Passes,
+    }
 }
 
 impl Stage {
