@@ -25,8 +25,8 @@ fn main() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let run = runtime.block_on(async {
         match load.direction {
-            Direction::Produce => produce(&load).await,
-            Direction::Batches => one_batch_at_a_time(&load).await,
+            Direction::Produce => produce(&load, u64::MAX).await,
+            Direction::Batches => produce(&load, TRANSACTION_RECORDS).await,
             Direction::Consume => consume(&load).await,
             Direction::Await => one_at_a_time(&load).await,
             Direction::Spread => spread(&load).await,
@@ -78,26 +78,8 @@ impl Outcomes {
     }
 }
 
-async fn produce(load: &Load) -> Result<Run> {
-    let kafka = connect(load, &[("acks", "all"), ("linger.ms", "5")]).await?;
-    let producer = kafka.producer().build().await?;
-    kafka.partition_count(&load.topic).await?;
-    let (pool, topic) = (Bytes::from(load.pool()), load.topic.as_str().into());
-    let mut outcomes = Outcomes::default();
-
-    let clock = Stopwatch::start();
-    for number in 0..load.count {
-        let value = pool.slice(load.value_of(number));
-        let record = Record::to(Arc::clone(&topic)).value(value).partition(load.partition_of(number));
-        outcomes.push(producer.send(record).await?).await;
-    }
-    producer.flush().await?;
-    outcomes.take_all().await;
-    Ok(counted(clock.stop(), load, &outcomes))
-}
-
-/// As the loop would without its transactions: a batch of records is written and flushed, then comes the next.
-async fn one_batch_at_a_time(load: &Load) -> Result<Run> {
+/// Writes so many records and waits for them before it writes as many more, as the loop would without its transactions.
+async fn produce(load: &Load, at_a_time: u64) -> Result<Run> {
     let kafka = connect(load, &[("acks", "all"), ("linger.ms", "5")]).await?;
     let producer = kafka.producer().build().await?;
     kafka.partition_count(&load.topic).await?;
@@ -109,7 +91,7 @@ async fn one_batch_at_a_time(load: &Load) -> Result<Run> {
         let value = pool.slice(load.value_of(number));
         let record = Record::to(Arc::clone(&topic)).value(value).partition(load.partition_of(number));
         outcomes.push(producer.send(record).await?).await;
-        if (number + 1).is_multiple_of(TRANSACTION_RECORDS) {
+        if (number + 1).is_multiple_of(at_a_time) {
             producer.flush().await?;
             outcomes.take_all().await;
         }
