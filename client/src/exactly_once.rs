@@ -6,6 +6,7 @@
 //! and so those of the turn that was taken meanwhile, as far as the partitions are still ours; those that are not begin,
 //! wherever they are now, at the offset that was committed last.
 
+mod side;
 mod turn;
 
 use std::{collections::HashMap, fmt, future::Future, pin::Pin, sync::Arc, time::Duration};

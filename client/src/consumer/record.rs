@@ -113,6 +113,11 @@ fn next(walk: &mut Walk, batch: &OpenBatch) -> Option<RecordSpan> {
     walk.next_checked(batch)
 }
 
+/// A part of what was fetched that keeps all of it in memory.
+fn shared(records: &Bytes, (at, length): (u32, u32)) -> Bytes {
+    records.slice(at as usize..(at + length) as usize)
+}
+
 macro_rules! accessors {
     () => {
         /// The topic.
@@ -175,6 +180,19 @@ impl<'a> RecordView<'a> {
         self.span.value.map(|value| cursor::part(self.records, value))
     }
 
+    /// The key as bytes of its own lifetime, to be sent on without a copy. They share the memory of everything that was fetched
+    /// with them.
+    #[must_use]
+    pub fn key_bytes(&self) -> Option<Bytes> {
+        self.span.key.map(|key| shared(self.records, key))
+    }
+
+    /// The value, as [`RecordView::key_bytes`].
+    #[must_use]
+    pub fn value_bytes(&self) -> Option<Bytes> {
+        self.span.value.map(|value| shared(self.records, value))
+    }
+
     /// The record by itself. It shares the fetched bytes.
     #[must_use]
     pub fn to_record(&self) -> ConsumerRecord {
@@ -209,10 +227,16 @@ impl ConsumerRecord {
         self.span.value.map(|value| cursor::part(&self.records, value))
     }
 
-    /// The value as bytes of its own lifetime. They share the memory of everything that was fetched with them.
+    /// The key as bytes of its own lifetime. They share the memory of everything that was fetched with them.
+    #[must_use]
+    pub fn key_bytes(&self) -> Option<Bytes> {
+        self.span.key.map(|key| shared(&self.records, key))
+    }
+
+    /// The value, as [`ConsumerRecord::key_bytes`].
     #[must_use]
     pub fn value_bytes(&self) -> Option<Bytes> {
-        self.span.value.map(|value| self.records.slice_ref(cursor::part(&self.records, value)))
+        self.span.value.map(|value| shared(&self.records, value))
     }
 
     /// A copy that no longer keeps the rest of what was fetched in memory. For records that are kept for long.
@@ -257,13 +281,16 @@ mod tests {
         let walk = open.walk();
         let source = Arc::new(Source { topic: "t".into(), partition: 1, topic_id: Uuid::nil(), assignment: None });
         let mut batch = ConsumerBatch::new(source, 0, 2, open, walk);
+        let view = batch.records().nth(1).unwrap();
+        assert_eq!((view.key_bytes().unwrap(), view.value_bytes().unwrap()), ("k".into(), "small".into()));
+        assert_eq!(view.value_bytes().unwrap().as_ptr(), view.value().unwrap().as_ptr(), "it is no copy");
         batch.take_record().unwrap();
         let record = batch.take_record().unwrap();
         let detached = record.detach();
         assert!(detached.records.len() < 50);
         for record in [record, detached] {
             assert_eq!((record.key(), record.value(), record.offset()), (Some(&b"k"[..]), Some(&b"small"[..]), 1));
-            assert_eq!(record.value_bytes().unwrap(), "small");
+            assert_eq!((record.key_bytes().unwrap(), record.value_bytes().unwrap()), ("k".into(), "small".into()));
             assert_eq!(record.headers().collect::<Vec<_>>(), [("h", Some(&b"1"[..]))]);
         }
         assert!(batch.records().next().is_none());

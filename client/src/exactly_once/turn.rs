@@ -3,9 +3,7 @@
 
 use std::{collections::HashMap, future::Future, sync::Arc};
 
-use futures::future::join;
-
-use super::{Extent, Failed, Place, ProgramError};
+use super::{Extent, Failed, Place, ProgramError, side::with_priority};
 use crate::{
     consumer::{Consumer, ConsumerBatch},
     error::{Error, Result},
@@ -118,7 +116,7 @@ impl Means {
             }
             (committed, begun)
         };
-        let ((committed, begun), called) = join(committing, call(next, &staged, failed, function)).await;
+        let ((committed, begun), called) = with_priority(committing, call(next, &staged, failed, function)).await;
         let committed = committed?;
         let begun = begun.map_err(Undone::from).and(called);
         Ok((committed, begun.map(|()| staged)))
@@ -209,13 +207,11 @@ fn parts(batch: &ConsumerBatch, start: &NextOffset, failed: &Failures) -> Vec<(C
 /// Sends the records of a batch as they are to another topic.
 async fn bury(batch: &ConsumerBatch, sender: &TransactionSender, topic: &Arc<str>, why: &str) -> Result<()> {
     for record in batch.records() {
-        let owned = record.to_record();
         let headers = record
             .headers()
             .map(|(key, value)| Header { key: key.to_owned(), value: value.map(bytes::Bytes::copy_from_slice) });
         let mut letter = Record::to(Arc::clone(topic)).timestamp(record.timestamp());
-        letter.key = record.key().map(bytes::Bytes::copy_from_slice);
-        letter.value = owned.value_bytes();
+        (letter.key, letter.value) = (record.key_bytes(), record.value_bytes());
         letter.headers = headers.collect();
         let letter = letter
             .header("dead-letter.topic", record.topic().to_owned())

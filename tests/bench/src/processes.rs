@@ -17,6 +17,15 @@ pub struct Programs {
     pub mockbroker: PathBuf,
     /// `drive` and `librdkafka-mock` lie beside the program that runs now.
     here: PathBuf,
+    /// See [`Programs::apart`].
+    apart: bool,
+}
+
+/// What a process is, where each has a processor of its own.
+#[derive(Clone, Copy)]
+enum Role {
+    Broker,
+    Driver,
 }
 
 impl Programs {
@@ -37,12 +46,27 @@ impl Programs {
     /// Takes a `mockbroker` that was built before.
     pub fn with(mockbroker: PathBuf) -> Self {
         let this = std::env::current_exe().expect("a process knows its program");
-        Self { mockbroker, here: this.parent().expect("a program lies in a directory").to_owned() }
+        Self { mockbroker, here: this.parent().expect("a program lies in a directory").to_owned(), apart: false }
+    }
+
+    /// The same programs, brokers on the first processor and drivers on the second. Two processes that wake each other are put
+    /// now on one processor, now on two, and a rate that consists of their taking turns is another then.
+    pub fn apart(&self) -> Self {
+        Self { apart: machine::processors() > 1, ..self.clone() }
+    }
+
+    fn command(&self, program: &Path, role: Role) -> Command {
+        if !self.apart {
+            return Command::new(program);
+        }
+        let mut command = Command::new("taskset");
+        command.args(["--cpu-list", if matches!(role, Role::Broker) { "0" } else { "1" }]).arg(program);
+        command
     }
 
     /// `mockbroker serve` with topic `bench`.
     pub fn mockbroker(&self, partitions: i32, properties: &[&str]) -> Broker {
-        let mut command = Command::new(&self.mockbroker);
+        let mut command = self.command(&self.mockbroker, Role::Broker);
         command.args(["serve", "--port", "0", "--topic", &format!("bench:{partitions}")]);
         for property in properties {
             command.args(["--property", property]);
@@ -52,7 +76,7 @@ impl Programs {
 
     /// librdkafka's mock cluster with topic `bench`.
     pub fn librdkafka_mock(&self, partitions: i32) -> Broker {
-        let mut command = Command::new(self.here.join("librdkafka-mock"));
+        let mut command = self.command(&self.here.join("librdkafka-mock"), Role::Broker);
         command.arg(partitions.to_string());
         Broker::start("librdkafka mock", command)
     }
@@ -73,7 +97,8 @@ impl Programs {
     /// Runs a client against `broker` to its end.
     pub fn drive_by(&self, client: Client, broker: &Broker, arguments: &[&str]) -> Driven {
         let program = if client == Client::Ours { "drive-ours" } else { "drive" };
-        let output = Command::new(self.here.join(program))
+        let output = self
+            .command(&self.here.join(program), Role::Driver)
             .args(arguments)
             .args(["--bootstrap", &broker.bootstrap])
             .stderr(Stdio::inherit())

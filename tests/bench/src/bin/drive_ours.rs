@@ -209,7 +209,7 @@ async fn exactly_once(load: &Load, overlaps: bool) -> Result<Run> {
                 seen.clock.get_or_init(Stopwatch::start);
                 let (mut records, mut bytes) = (0, 0);
                 for record in batch.records() {
-                    let value = Bytes::copy_from_slice(record.value().unwrap_or_default());
+                    let value = record.value_bytes().unwrap_or_default();
                     (records, bytes) = (records + 1, bytes + value.len() as u64);
                     transaction.send(Record::to(Arc::clone(&topic)).value(value)).await?;
                 }
