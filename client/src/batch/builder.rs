@@ -6,7 +6,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::{CRC_AT, CRC_FROM, Compression, HEADER_BYTES, LOG_OVERHEAD_BYTES, PRODUCER_AT, varint};
+use super::{CRC_AT, CRC_FROM, Compression, HEADER_BYTES, LOG_OVERHEAD_BYTES, PRODUCER_AT, checksum, varint};
 use crate::{error::BatchError, record::Header};
 
 /// The low byte of the attributes, and in it the bit of transactional batches (`DefaultRecordBatch.TRANSACTIONAL_FLAG_MASK`).
@@ -183,7 +183,7 @@ impl ClosedBatch {
         fields.put_i64(producer.producer_id);
         fields.put_i16(producer.producer_epoch);
         fields.put_i32(producer.base_sequence);
-        let crc = crc32c::crc32c(&buffer[CRC_FROM..]);
+        let crc = checksum::crc32c(&buffer[CRC_FROM..]);
         buffer[CRC_AT..CRC_FROM].copy_from_slice(&crc.to_be_bytes());
         buffer.freeze()
     }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use bytes::{Buf, Bytes};
 
 use super::{
-    CODEC, CONTROL, CRC_FROM, Compression, HEADER_BYTES, LOG_APPEND_TIME, LOG_OVERHEAD_BYTES, TRANSACTIONAL, plain,
-    varint,
+    CODEC, CONTROL, CRC_FROM, Compression, HEADER_BYTES, LOG_APPEND_TIME, LOG_OVERHEAD_BYTES, TRANSACTIONAL, checksum,
+    plain, varint,
 };
 use crate::{error::BatchError, record::Timestamp};
 
@@ -132,7 +132,7 @@ impl Batch {
     /// Verifies the checksum if asked, and decompresses the records once.
     pub(crate) fn open(&self, check_crc: bool, limit_bytes: usize) -> Result<OpenBatch, BatchError> {
         if check_crc {
-            let computed = crc32c::crc32c(&self.bytes[CRC_FROM..]);
+            let computed = checksum::crc32c(&self.bytes[CRC_FROM..]);
             if computed != self.crc {
                 return Err(BatchError::Crc { stored: self.crc, computed });
             }

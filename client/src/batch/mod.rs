@@ -22,6 +22,7 @@
 //! loses duplicate header keys and allocates per record.
 
 pub(crate) mod builder;
+mod checksum;
 pub(crate) mod compression;
 pub(crate) mod cursor;
 mod plain;

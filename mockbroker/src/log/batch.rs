@@ -27,6 +27,7 @@ use std::io;
 
 use bytes::{Bytes, BytesMut};
 
+use super::checksum;
 use super::records::{DecodedRecords, Malformed};
 use crate::cluster::TimestampType;
 
@@ -190,7 +191,7 @@ impl Batch {
 
     /// Whether the stored CRC is that of the bytes.
     pub(crate) fn crc_matches(&self) -> bool {
-        u32::from_be_bytes(self.field(17)) == crc32c::crc32c(&self.rest[ATTRIBUTES - PREFIX_BYTES..])
+        u32::from_be_bytes(self.field(17)) == checksum::crc32c(&self.rest[ATTRIBUTES - PREFIX_BYTES..])
     }
 
     /// The records, decoded one by one as they are iterated; decompressed first if need be.
@@ -248,7 +249,7 @@ impl Batch {
         let at = |offset: usize| offset - PREFIX_BYTES;
         rest[at(ATTRIBUTES)..at(LAST_OFFSET_DELTA)].copy_from_slice(&attributes.to_be_bytes());
         rest[at(MAX_TIMESTAMP)..at(PRODUCER_ID)].copy_from_slice(&max_timestamp.to_be_bytes());
-        let crc = crc32c::crc32c(&rest[at(ATTRIBUTES)..]);
+        let crc = checksum::crc32c(&rest[at(ATTRIBUTES)..]);
         rest[1..5].copy_from_slice(&crc.to_be_bytes());
         Self { rest: rest.freeze(), ..self }
     }
@@ -262,7 +263,7 @@ impl Batch {
         rest[at(ATTRIBUTES)..at(LAST_OFFSET_DELTA)].copy_from_slice(&attributes.to_be_bytes());
         rest[at(BASE_TIMESTAMP)..at(MAX_TIMESTAMP)].copy_from_slice(&(-1_i64).to_be_bytes());
         rest[at(RECORD_COUNT)..].copy_from_slice(&0_i32.to_be_bytes());
-        let crc = crc32c::crc32c(&rest[at(ATTRIBUTES)..]);
+        let crc = checksum::crc32c(&rest[at(ATTRIBUTES)..]);
         rest[1..5].copy_from_slice(&crc.to_be_bytes());
         Self { rest: rest.freeze(), ..*self }
     }

@@ -23,6 +23,7 @@ mod sole_batch;
 mod validate;
 
 mod batch;
+mod checksum;
 mod compression;
 mod lz4;
 mod records;

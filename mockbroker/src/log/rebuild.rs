@@ -6,6 +6,7 @@ use bytes::{BufMut, BytesMut};
 use kafka_protocol::error::ResponseError;
 
 use super::batch::{self, Batch, Compression};
+use super::checksum;
 use super::compression;
 use super::record_walk::walk;
 use super::records::{Malformed, RawRecord, Record};
@@ -159,7 +160,7 @@ impl BatchBuilder {
         bytes.put_i32(self.base_sequence);
         bytes.put_i32(self.count);
         bytes.put_slice(&payload);
-        let crc = crc32c::crc32c(&bytes[21..]);
+        let crc = checksum::crc32c(&bytes[21..]);
         bytes[17..21].copy_from_slice(&crc.to_be_bytes());
         Batch::from_bytes(&bytes.freeze()).ok_or(Malformed::Structure)
     }
