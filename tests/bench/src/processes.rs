@@ -17,11 +17,20 @@ pub struct Programs {
     pub mockbroker: PathBuf,
     /// `drive` and `librdkafka-mock` lie beside the program that runs now.
     here: PathBuf,
-    /// See [`Programs::apart`].
-    apart: bool,
+    placement: Placement,
 }
 
-/// What a process is, where each has a processor of its own.
+/// On which processors the processes of a comparison run.
+#[derive(Clone, Copy, Debug)]
+enum Placement {
+    /// Wherever the system puts them.
+    Free,
+    /// Brokers on the first, drivers on the second.
+    Apart,
+    /// All of them on the first.
+    Together,
+}
+
 #[derive(Clone, Copy)]
 enum Role {
     Broker,
@@ -46,21 +55,38 @@ impl Programs {
     /// Takes a `mockbroker` that was built before.
     pub fn with(mockbroker: PathBuf) -> Self {
         let this = std::env::current_exe().expect("a process knows its program");
-        Self { mockbroker, here: this.parent().expect("a program lies in a directory").to_owned(), apart: false }
+        Self {
+            mockbroker,
+            here: this.parent().expect("a program lies in a directory").to_owned(),
+            placement: Placement::Free,
+        }
     }
 
     /// The same programs, brokers on the first processor and drivers on the second. Two processes that wake each other are put
     /// now on one processor, now on two, and a rate that consists of their taking turns is another then.
     pub fn apart(&self) -> Self {
-        Self { apart: machine::processors() > 1, ..self.clone() }
+        self.placed(Placement::Apart)
+    }
+
+    /// The same programs, all on the first processor: what they do for a turn is measured, not how long a machine takes to
+    /// wake an idle processor.
+    pub fn together(&self) -> Self {
+        self.placed(Placement::Together)
+    }
+
+    fn placed(&self, placement: Placement) -> Self {
+        let placement = if machine::processors() > 1 { placement } else { Placement::Free };
+        Self { placement, ..self.clone() }
     }
 
     fn command(&self, program: &Path, role: Role) -> Command {
-        if !self.apart {
-            return Command::new(program);
-        }
+        let processor = match (self.placement, role) {
+            (Placement::Free, _) => return Command::new(program),
+            (Placement::Apart, Role::Driver) => "1",
+            (Placement::Apart, Role::Broker) | (Placement::Together, _) => "0",
+        };
         let mut command = Command::new("taskset");
-        command.args(["--cpu-list", if matches!(role, Role::Broker) { "0" } else { "1" }]).arg(program);
+        command.args(["--cpu-list", processor]).arg(program);
         command
     }
 
